@@ -1,0 +1,381 @@
+/**
+ * Every option of the service, as one table: from it come the flags, the environment variables, the defaults,
+ * the checks and the text of --help. Nothing else reads process.argv or process.env.
+ */
+import { accessSync, constants, statSync } from 'node:fs'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { pageBytes } from './storage/native.ts'
+
+export interface Config {
+  readonly root: string
+  readonly host: string
+  readonly port: number
+  readonly prefix: string
+  readonly mode: 'mmap' | 'read'
+  readonly guard: 'on' | 'off'
+  readonly windowBytes: number
+  readonly regionBytes: number
+  readonly maxMappedBytes: number
+  readonly maxOpenFiles: number
+  readonly revalidateMs: number
+  readonly maxRanges: number
+  readonly symlinks: 'deny' | 'within'
+  readonly dotfiles: 'deny' | 'allow'
+  readonly cacheControl: string
+  readonly corsOrigin: readonly string[] | '*' | 'off'
+  readonly shutdownTimeoutMs: number
+  readonly logLevel: (typeof logLevels)[number]
+}
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/** What was asked for: to run with a configuration, or only to print a text. */
+export type Command =
+  | { readonly kind: 'serve'; readonly config: Config }
+  | { readonly kind: 'print'; readonly text: string }
+
+/** One or more options that cannot be used; `message` has a line for each. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[]
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+/** A value that is not allowed; `allowed` says what is. */
+class BadValue extends Error {}
+
+interface Option<T> {
+  /** name of the value in --help */
+  readonly value: string
+  readonly default: string
+  readonly help: string
+  /** @throws BadValue */
+  readonly parse: (text: string) => T
+}
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+
+const options: { readonly [K in keyof Config]: Option<Config[K]> & { readonly flag: string } } = {
+  root: {
+    flag: 'root',
+    value: 'DIR',
+    default: path.join(__dirname, '..', 'sample'),
+    help: 'the folder that is served',
+    parse: readableFolder
+  },
+  host: {
+    flag: 'host',
+    value: 'ADDRESS',
+    default: '127.0.0.1',
+    help: 'where to listen; 0.0.0.0 or :: for all addresses',
+    parse: nonEmpty('an address or host name')
+  },
+  port: {
+    flag: 'port',
+    value: 'N',
+    default: '8080',
+    help: 'where to listen; 0: any free port',
+    parse: integer(0, 65535)
+  },
+  prefix: {
+    flag: 'prefix',
+    value: 'PATH',
+    default: '/files/',
+    help: 'URL path under which the root is served',
+    parse: urlPrefix
+  },
+  mode: {
+    flag: 'mode',
+    value: 'mmap|read',
+    default: 'mmap',
+    help: 'mmap: from mapped regions, guarded; read: fs.read into buffers',
+    parse: oneOf('mmap', 'read')
+  },
+  guard: {
+    flag: 'guard',
+    value: 'on|off',
+    default: 'on',
+    help: 'off: send mapped windows without asking whether they are in memory; for experiments',
+    parse: oneOf('on', 'off')
+  },
+  windowBytes: {
+    flag: 'window-bytes',
+    value: 'SIZE',
+    default: '1MiB',
+    help: 'most bytes handed to the socket between two residency checks',
+    parse: size(4 * KiB, 64 * MiB)
+  },
+  regionBytes: {
+    flag: 'region-bytes',
+    value: 'SIZE',
+    default: '256MiB',
+    help: 'size of one mapped region of a file; a multiple of the page size',
+    parse: wholePages(size(pageBytes, GiB))
+  },
+  maxMappedBytes: {
+    flag: 'max-mapped-bytes',
+    value: 'SIZE',
+    default: '64GiB',
+    help: 'address space for all regions of the process; the least recently used go first',
+    parse: size(0, 64 * 1024 * GiB)
+  },
+  maxOpenFiles: {
+    flag: 'max-open-files',
+    value: 'N',
+    default: '1000',
+    help: 'open files that are kept',
+    parse: integer(1, 1_000_000)
+  },
+  revalidateMs: {
+    flag: 'revalidate',
+    value: 'TIME',
+    default: '0ms',
+    help: "how long a file's size and mtime are trusted without asking the file system again",
+    parse: duration(0, 24 * 3600_000)
+  },
+  maxRanges: {
+    flag: 'max-ranges',
+    value: 'N',
+    default: '64',
+    help: 'most ranges in one request; with more, the Range header is ignored',
+    parse: integer(1, 1000)
+  },
+  symlinks: {
+    flag: 'symlinks',
+    value: 'deny|within',
+    default: 'within',
+    help: 'within: followed while the target stays below the root',
+    parse: oneOf('deny', 'within')
+  },
+  dotfiles: {
+    flag: 'dotfiles',
+    value: 'deny|allow',
+    default: 'deny',
+    help: 'deny: names that begin with a dot answer 404',
+    parse: oneOf('deny', 'allow')
+  },
+  cacheControl: {
+    flag: 'cache-control',
+    value: 'TEXT',
+    default: 'public, max-age=0, must-revalidate',
+    help: 'Cache-Control of 200, 206 and 304',
+    parse: headerText
+  },
+  corsOrigin: {
+    flag: 'cors-origin',
+    value: 'LIST|*|off',
+    default: '*',
+    help: 'origins whose pages may read the files: *, one, a comma list, or off',
+    parse: corsOrigins
+  },
+  shutdownTimeoutMs: {
+    flag: 'shutdown-timeout',
+    value: 'TIME',
+    default: '10s',
+    help: 'after SIGTERM or SIGINT: how long running responses may take to end',
+    parse: duration(0, 3600_000)
+  },
+  logLevel: {
+    flag: 'log-level',
+    value: 'LEVEL',
+    default: 'info',
+    help: logLevels.join(', '),
+    parse: oneOf(...logLevels)
+  }
+}
+
+/**
+ * @param argv the words after the program's name
+ * @param env an option's variable has its name in upper snake case; a flag wins over it
+ * @param version of the program
+ * @throws ConfigError with one problem for each option that is wrong
+ */
+export function readCommand(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  version: string
+): Command {
+  const flags = readFlags(argv)
+  if (flags.has('help')) return { kind: 'print', text: helpText() }
+  if (flags.has('version')) return { kind: 'print', text: version }
+  const problems: string[] = []
+  const config: Record<string, unknown> = {}
+  for (const [key, option] of Object.entries(options)) {
+    const variable = option.flag.toUpperCase().replaceAll('-', '_')
+    const fromEnv = env[variable]
+    const [name, text] = flags.has(option.flag)
+      ? [`--${option.flag}`, flags.get(option.flag) as string]
+      : fromEnv !== undefined && fromEnv !== ''
+        ? [variable, fromEnv]
+        : [`--${option.flag}`, option.default]
+    try {
+      config[key] = option.parse(text)
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error
+      problems.push(`${name}: ${JSON.stringify(text)} is not ${error.message}`)
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  // every key of the table was parsed by its own row
+  return { kind: 'serve', config: Object.freeze(config) as unknown as Config }
+}
+
+/** What was given on the command line, by name without dashes. */
+function readFlags(argv: readonly string[]): Map<string, string> {
+  const names = Object.values(options).map((option) => option.flag)
+  const { tokens } = parseArgs({
+    args: [...argv],
+    strict: false,
+    tokens: true,
+    options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]))
+  })
+  const flags = new Map<string, string>()
+  const problems: string[] = []
+  for (const token of tokens) {
+    if (token.kind === 'positional') {
+      problems.push(`${JSON.stringify(token.value)} is not an option; see --help`)
+    } else if (token.kind === 'option' && (token.name === 'help' || token.name === 'version')) {
+      flags.set(token.name, '')
+    } else if (token.kind === 'option' && !names.includes(token.name)) {
+      problems.push(`${token.rawName} is not an option; see --help`)
+    } else if (token.kind === 'option' && (token.value === undefined || token.value === '')) {
+      problems.push(`${token.rawName} needs a value; see --help`)
+    } else if (token.kind === 'option') {
+      flags.set(token.name, token.value as string)
+    }
+  }
+  if (problems.length > 0 && !flags.has('help') && !flags.has('version')) {
+    throw new ConfigError(problems)
+  }
+  return flags
+}
+
+function helpText(): string {
+  const rows = Object.values(options).map((option) => {
+    const left = `  --${option.flag} ${option.value}`.padEnd(32)
+    const standard = option.flag === 'root' ? 'the sample folder' : option.default
+    return `${left} ${option.help} (${standard})`
+  })
+  return [
+    'Serves byte ranges of files over HTTP from memory-mapped regions.',
+    '',
+    'usage: node dist/main.js [options]',
+    '',
+    ...rows,
+    `${'  --help, --version'.padEnd(32)} print this, or the version, and exit`,
+    '',
+    'Sizes take bytes or KiB, MiB, GiB; times take ms, s, m. Each option may come from an environment',
+    'variable of the same name in upper snake case (MAX_RANGES=8); a flag wins over the variable.'
+  ].join('\n')
+}
+
+function readableFolder(text: string): string {
+  try {
+    if (statSync(text).isDirectory()) {
+      accessSync(text, constants.R_OK | constants.X_OK)
+      return path.resolve(text)
+    }
+  } catch {
+    // said below: missing, or not to be read by this user
+  }
+  throw new BadValue('a folder that exists and that this user may read')
+}
+
+function nonEmpty(allowed: string) {
+  return (text: string): string => {
+    if (text.trim() === '') throw new BadValue(allowed)
+    return text
+  }
+}
+
+function urlPrefix(text: string): string {
+  // pchar and "/" of RFC 3986 §3.3 without percent-encoding; the router gives ":" and "*" a meaning
+  const isPath = /^\/([A-Za-z0-9\-._~!$&'()+,;=@]+\/)*$/.test(text)
+  if (!isPath || text.split('/').some((name) => name === '.' || name === '..')) {
+    throw new BadValue('a URL path that begins and ends with "/", such as /files/')
+  }
+  return text
+}
+
+function oneOf<T extends string>(...allowed: readonly T[]) {
+  return (text: string): T => {
+    const found = allowed.find((value) => value === text)
+    if (found === undefined) throw new BadValue(`one of ${allowed.join(', ')}`)
+    return found
+  }
+}
+
+function integer(min: number, max: number) {
+  return (text: string): number => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    if (!(value >= min && value <= max)) {
+      throw new BadValue(`a whole number from ${min} to ${max}`)
+    }
+    return value
+  }
+}
+
+function size(min: number, max: number) {
+  const units: Record<string, number> = { '': 1, KiB, MiB, GiB }
+  return (text: string): number => {
+    const match = /^(\d{1,15})\s?(KiB|MiB|GiB|)$/.exec(text)
+    const value = match === null ? Number.NaN : Number(match[1]) * (units[match[2] ?? ''] ?? 1)
+    if (!(value >= min && value <= max)) {
+      const range = `${sizeText(min)} to ${sizeText(max)}`
+      throw new BadValue(`a size from ${range}, in bytes or with KiB, MiB or GiB`)
+    }
+    return value
+  }
+}
+
+function sizeText(bytes: number): string {
+  if (bytes > 0 && bytes % GiB === 0) return `${bytes / GiB}GiB`
+  if (bytes > 0 && bytes % MiB === 0) return `${bytes / MiB}MiB`
+  if (bytes > 0 && bytes % KiB === 0) return `${bytes / KiB}KiB`
+  return `${bytes}`
+}
+
+function wholePages(parse: (text: string) => number) {
+  return (text: string): number => {
+    const value = parse(text)
+    if (value % pageBytes !== 0) throw new BadValue(`a multiple of the page size, ${pageBytes}`)
+    return value
+  }
+}
+
+function duration(minMs: number, maxMs: number) {
+  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000 }
+  return (text: string): number => {
+    const match = /^(\d{1,12})\s?(ms|s|m)$/.exec(text)
+    const value = match === null ? Number.NaN : Number(match[1]) * (units[match[2] ?? ''] ?? 1)
+    if (!(value >= minMs && value <= maxMs)) {
+      throw new BadValue(`a time with its unit from ${minMs}ms to ${maxMs / 1000}s, in ms, s or m`)
+    }
+    return value
+  }
+}
+
+function headerText(text: string): string {
+  // field-content of RFC 9110 §5.5, ASCII only
+  if (!/^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(text)) {
+    throw new BadValue('the value of a header field: printable ASCII')
+  }
+  return text
+}
+
+function corsOrigins(text: string): Config['corsOrigin'] {
+  if (text === '*' || text === 'off') return text
+  const origins = text.split(',').map((origin) => origin.trim())
+  for (const origin of origins) {
+    // an origin is what a browser sends: scheme and host, no path (RFC 6454 §6.1)
+    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+      throw new BadValue('*, off, or origins such as https://maps.example, separated by commas')
+    }
+  }
+  return origins
+}

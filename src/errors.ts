@@ -1,0 +1,33 @@
+/** Every error becomes an answer here: the shape of @fastify/sensible, our words, no path of the machine. */
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import type { Logger } from 'pino'
+import { StorageError } from './storage/errors.ts'
+
+export function registerErrors(app: FastifyInstance, log: Logger): void {
+  app.setNotFoundHandler((_request, reply) => reply.notFound())
+  app.setErrorHandler((error: FastifyError, _request, reply) => {
+    if (error instanceof StorageError) return answerStorage(error, log, reply)
+    if ((error.statusCode ?? 500) < 500) return reply.send(error)
+    log.error({ err: error }, 'request failed')
+    return reply.internalServerError()
+  })
+}
+
+function answerStorage(error: StorageError, log: Logger, reply: FastifyReply): FastifyReply {
+  const { code, path, offset, reason } = error
+  const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
+  switch (code) {
+    case 'NOT_FOUND':
+      log.debug(details, 'not found')
+      return reply.notFound()
+    case 'EXHAUSTED':
+      log.error(details, 'out of file descriptors or memory: raise the limit of the process')
+      return reply.header('retry-after', 1).serviceUnavailable('the server is at its limits')
+    case 'CHANGED':
+      log.warn(details, 'the file changes faster than it can be read')
+      return reply.header('retry-after', 1).serviceUnavailable('the file is being changed')
+    default:
+      log.error(details, 'the file could not be read')
+      return reply.internalServerError('the file could not be read')
+  }
+}

@@ -1,0 +1,38 @@
+/** The end of the process: no new connections, running responses end, and what still runs is cut. */
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+
+// how often connections that have become idle are closed while the rest is waited for
+const idleCheckMs = 50
+
+/**
+ * @param timeoutMs how long running responses may take to end after the first signal; a second signal ends
+ *   the process at once
+ */
+export function shutDownOn(
+  signals: readonly NodeJS.Signals[],
+  server: FastifyInstance,
+  timeoutMs: number,
+  log: Logger
+): void {
+  let isDraining = false
+  const drain = async (signal: NodeJS.Signals) => {
+    if (isDraining) {
+      log.warn({ signal }, 'second signal: ending at once')
+      process.exit(1)
+    }
+    isDraining = true
+    log.info({ signal, timeoutMs }, 'draining')
+    const idle = setInterval(() => server.server.closeIdleConnections(), idleCheckMs)
+    const cut = setTimeout(() => {
+      log.warn('the shutdown timeout is over: cutting what still runs')
+      server.server.closeAllConnections()
+    }, timeoutMs)
+    await server.close()
+    clearInterval(idle)
+    clearTimeout(cut)
+    log.info('stopped')
+    process.exit(0)
+  }
+  for (const signal of signals) process.on(signal, (received) => void drain(received))
+}

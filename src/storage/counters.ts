@@ -1,0 +1,27 @@
+/** Plain numbers that storage and the routes count up; whoever exports metrics reads them when asked. */
+export interface Counters {
+  /** answers of the residency check, one per window: resident, cold, or unknown (not to be trusted) */
+  readonly checks: { resident: number; cold: number; unknown: number }
+  /** bytes handed to sockets, by where they came from */
+  readonly bodyBytes: { mapped: number; read: number }
+  /** regions let go to stay below the limit of mapped bytes */
+  regionEvictions: number
+  /** regions that could not be mapped and were served by read instead, by reason */
+  readonly mappingFailures: Map<string, number>
+  /** responses cut before their Content-Length was reached, by reason */
+  readonly bodyFailures: Map<string, number>
+}
+
+export function createCounters(): Counters {
+  return {
+    checks: { resident: 0, cold: 0, unknown: 0 },
+    bodyBytes: { mapped: 0, read: 0 },
+    regionEvictions: 0,
+    mappingFailures: new Map(),
+    bodyFailures: new Map()
+  }
+}
+
+export function countReason(reasons: Map<string, number>, reason: string): void {
+  reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+}

@@ -1,0 +1,177 @@
+/**
+ * The mapped regions of all open files: maps what is asked for, keeps the sum below a limit by letting the
+ * least recently used go, and never lets one go that a response still uses. It knows nothing of residency.
+ */
+import assert from 'node:assert/strict'
+import { type Counters, countReason } from './counters.ts'
+import { letGo, type Mapping, MappingError, map } from './native.ts'
+
+/** One mapped extent of one generation of a file. */
+export class Region {
+  /** bytes from the beginning of the file at which it starts */
+  readonly offset: number
+  readonly mapping: Mapping
+  readonly owner: RegionOwner
+  /** claims that keep it mapped */
+  leases = 0
+  /** its owner is gone, or its place was wanted: it goes with its last lease */
+  retired = false
+
+  constructor(owner: RegionOwner, offset: number, mapping: Mapping) {
+    this.owner = owner
+    this.offset = offset
+    this.mapping = mapping
+  }
+
+  get length(): number {
+    return this.mapping.bytes.length
+  }
+}
+
+/** What a region is a part of: an open file. */
+export interface RegionOwner {
+  readonly fd: number
+  readonly size: number
+  /** by index: offset / region size; undefined until mapped */
+  readonly regions: (Region | undefined)[]
+  /** why its regions cannot be mapped (ENODEV, EACCES …): never tried again */
+  unmappable: string | undefined
+}
+
+export interface RegionLimits {
+  /** size of one region; a multiple of the page size below 2 GiB */
+  readonly regionBytes: number
+  /** most address space that all regions may take together */
+  readonly maxMappedBytes: number
+}
+
+export class RegionTable {
+  readonly #limits: RegionLimits
+  readonly #counters: Counters
+  // In order of use, least recent first. A region leaves it when it is let go.
+  readonly #mapped = new Set<Region>()
+  #newest: Region | undefined
+  #mappedBytes = 0
+
+  constructor(limits: RegionLimits, counters: Counters) {
+    this.#limits = limits
+    this.#counters = counters
+  }
+
+  /** address space taken by regions, in bytes */
+  get mappedBytes(): number {
+    return this.#mappedBytes
+  }
+
+  get count(): number {
+    return this.#mapped.size
+  }
+
+  /**
+   * The region that holds a byte of a file, mapped now if it was not; undefined, and counted with its
+   * reason, when it cannot be mapped. Not leased: retain it before anything else can run.
+   * @param position bytes from the beginning of the file, < owner.size
+   */
+  at(owner: RegionOwner, position: number): Region | undefined {
+    const index = Math.floor(position / this.#limits.regionBytes)
+    const region = owner.regions[index] ?? this.#map(owner, index)
+    if (region !== undefined && region !== this.#newest) {
+      this.#mapped.delete(region)
+      this.#mapped.add(region)
+      this.#newest = region
+    }
+    return region
+  }
+
+  retain(region: Region): void {
+    region.leases++
+  }
+
+  release(region: Region): void {
+    assert(region.leases > 0, 'a region was released more often than retained')
+    region.leases--
+    if (region.leases === 0 && region.retired) this.#unmap(region)
+  }
+
+  /** Let go of all regions of a file: at once, or each with its last lease. */
+  retireAll(owner: RegionOwner): void {
+    for (const region of owner.regions) {
+      if (region !== undefined) this.#retire(region)
+    }
+  }
+
+  #map(owner: RegionOwner, index: number): Region | undefined {
+    if (owner.unmappable !== undefined) {
+      countReason(this.#counters.mappingFailures, owner.unmappable)
+      return undefined
+    }
+    const offset = index * this.#limits.regionBytes
+    const length = Math.min(this.#limits.regionBytes, owner.size - offset)
+    if (!this.#makeRoom(length)) {
+      countReason(this.#counters.mappingFailures, 'limit')
+      return undefined
+    }
+    const mapping = this.#tryMap(owner, offset, length)
+    if (mapping === undefined) return undefined
+    const region = new Region(owner, offset, mapping)
+    owner.regions[index] = region
+    this.#mapped.add(region)
+    this.#mappedBytes += length
+    return region
+  }
+
+  #tryMap(owner: RegionOwner, offset: number, length: number): Mapping | undefined {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return map(owner.fd, offset, length)
+      } catch (error) {
+        if (!(error instanceof MappingError)) throw error
+        // Too many mappings or too little address space: a used one may go for it. Once: what still
+        // fails then is not ours to mend, and read serves it.
+        if (error.reason === 'ENOMEM' && attempt === 0 && this.#evictOne()) continue
+        // what the file or the platform refuses once it refuses always; a lack of room may pass
+        if (error.reason !== 'ENOMEM' && error.reason !== 'EAGAIN') owner.unmappable = error.reason
+        countReason(this.#counters.mappingFailures, error.reason)
+        return undefined
+      }
+    }
+  }
+
+  /** Whether `length` more bytes fit below the limit, after letting go what is not in use. */
+  #makeRoom(length: number): boolean {
+    if (length > this.#limits.maxMappedBytes) return false
+    while (this.#mappedBytes + length > this.#limits.maxMappedBytes) {
+      if (!this.#evictOne()) return false
+    }
+    return true
+  }
+
+  #evictOne(): boolean {
+    for (const region of this.#mapped) {
+      if (region.leases > 0) continue
+      this.#retire(region)
+      this.#counters.regionEvictions++
+      return true
+    }
+    return false
+  }
+
+  #retire(region: Region): void {
+    region.retired = true
+    region.owner.regions[region.offset / this.#limits.regionBytes] = undefined
+    if (region.leases === 0) this.#unmap(region)
+  }
+
+  #unmap(region: Region): void {
+    this.#mapped.delete(region)
+    if (this.#newest === region) this.#newest = undefined
+    this.#mappedBytes -= region.length
+    try {
+      letGo(region.mapping)
+    } catch (error) {
+      if (!(error instanceof MappingError)) throw error
+      // the kernel has no room to split a mapping; the collector still unmaps it in its own time
+      countReason(this.#counters.mappingFailures, error.reason)
+    }
+  }
+}

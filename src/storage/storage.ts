@@ -1,0 +1,52 @@
+/** Storage as a whole: put together from the configuration, opened once and closed once. */
+import type { ByteSource } from './byte-source.ts'
+import { Catalog } from './catalog.ts'
+import { type Counters, createCounters } from './counters.ts'
+import { MappedSource } from './mapped-source.ts'
+import type { OpenFile, SymlinkPolicy } from './open-file.ts'
+import { ReadSource } from './read-source.ts'
+import { RegionTable } from './regions.ts'
+import { WindowBuffers } from './window-buffers.ts'
+
+export interface StorageOptions {
+  readonly root: string
+  readonly mode: 'mmap' | 'read'
+  /** false: mapped windows are sent without asking whether they are resident */
+  readonly isGuarded: boolean
+  readonly windowBytes: number
+  readonly regionBytes: number
+  readonly maxMappedBytes: number
+  readonly maxOpenFiles: number
+  readonly revalidateMs: number
+  readonly symlinks: SymlinkPolicy
+}
+
+export interface Storage {
+  readonly catalog: Catalog
+  readonly source: ByteSource
+  readonly regions: RegionTable
+  readonly counters: Counters
+  /** open descriptors of files, those of running responses included */
+  close(): void
+}
+
+// Idle buffers kept for the next window: enough for the busiest moments, nothing beside the page cache.
+const maxIdleBufferBytes = 32 * 2 ** 20
+
+/** @throws the system's error when the root cannot be looked at */
+export async function openStorage(options: StorageOptions): Promise<Storage> {
+  const counters = createCounters()
+  const buffers = new WindowBuffers(maxIdleBufferBytes)
+  const regions = new RegionTable(options, counters)
+  const read = new ReadSource(buffers, options.windowBytes)
+  const { windowBytes, isGuarded } = options
+  const source =
+    options.mode === 'read'
+      ? read
+      : new MappedSource({ regions, fallback: read, buffers, counters, windowBytes, isGuarded })
+  const catalog = await Catalog.open({
+    ...options,
+    whenRetired: (file: OpenFile) => regions.retireAll(file)
+  })
+  return { catalog, source, regions, counters, close: () => catalog.close() }
+}
