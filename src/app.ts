@@ -1,17 +1,27 @@
-/** The service as a Fastify instance: plugins first, then routes, in reading order. It never listens. */
+/** The service put together: storage, metrics, and one or two Fastify instances. It never listens. */
 import sensible from '@fastify/sensible'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { registerErrors } from './errors.ts'
+import { Observer } from './metrics/observer.ts'
+import { createMetrics } from './metrics/registry.ts'
+import { StallWatch } from './metrics/stalls.ts'
+import { Readiness } from './readiness.ts'
 import { registerCors } from './routes/cors.ts'
 import { registerFiles } from './routes/files.ts'
-import { registerHealth } from './routes/health.ts'
+import { registerOps } from './routes/ops.ts'
+import { registerResidency } from './routes/residency.ts'
 import { openStorage, type Storage } from './storage/storage.ts'
+import { WarmUp } from './warm-up.ts'
 
 export interface App {
+  /** serves the files; without an ops port also metrics, health and readiness */
   readonly server: FastifyInstance
+  /** serves operators; undefined without an ops port */
+  readonly ops: FastifyInstance | undefined
   readonly storage: Storage
+  readonly readiness: Readiness
 }
 
 // A client gets this long for its headers, and a connection this long without a byte moved either way.
@@ -22,9 +32,42 @@ const keepAliveTimeoutMs = 72_000
 const checkIntervalMs = 5_000
 const maxHeaderBytes = 16 * 1024
 
-/** @throws the system's error when the root cannot be looked at */
-export async function buildApp(config: Config, log: Logger): Promise<App> {
+/**
+ * @param version of the program
+ * @throws the system's error when the root cannot be looked at
+ */
+export async function buildApp(config: Config, log: Logger, version: string): Promise<App> {
   const storage = await openStorage({ ...config, isGuarded: config.guard === 'on' })
+  const { mode, guard } = config
+  const metrics = createMetrics(storage, { version, mode, guard })
+  const observer = new Observer({ metrics, log, withExemplars: config.exemplars === 'on' })
+  const stalls = new StallWatch(config.stallThresholdMs, log)
+  const warmUp = new WarmUp(config, storage, log)
+  const readiness = new Readiness(storage.catalog, warmUp)
+
+  const server = await createServer(log)
+  const corsHeaders = await registerCors(server, config)
+  registerFiles(server, { config, storage, log, observer, stalls, corsHeaders })
+  const ops = config.opsPort === undefined ? undefined : await createServer(log)
+  // a context of its own: its hooks are not for the files
+  await (ops ?? server).register((context, _options, done) => {
+    registerOps(context, { metrics, observer, readiness })
+    done()
+  })
+  if (ops !== undefined) registerResidency(ops, { storage, dotfiles: config.dotfiles })
+  server.addHook('onListen', (done) => {
+    warmUp.run().catch((error: unknown) => log.error({ err: error }, 'warming failed'))
+    done()
+  })
+  server.addHook('onClose', () => {
+    warmUp.stop()
+    stalls.close()
+    storage.close()
+  })
+  return { server, ops, storage, readiness }
+}
+
+async function createServer(log: Logger): Promise<FastifyInstance> {
   const server = fastify({
     // Fastify's own logger costs a child and two listeners for each request, a tenth of all small hot
     // requests; what we log, we log ourselves.
@@ -40,10 +83,6 @@ export async function buildApp(config: Config, log: Logger): Promise<App> {
     }
   })
   await server.register(sensible)
-  const corsHeaders = await registerCors(server, config)
   registerErrors(server, log)
-  registerHealth(server, storage)
-  registerFiles(server, { config, storage, log, corsHeaders })
-  server.addHook('onClose', () => storage.close())
-  return { server, storage }
+  return server
 }

@@ -24,8 +24,22 @@ export interface Config {
   readonly dotfiles: 'deny' | 'allow'
   readonly cacheControl: string
   readonly corsOrigin: readonly string[] | '*' | 'off'
+  readonly opsPort: number | undefined
+  readonly serverTiming: 'on' | 'off'
+  readonly warm: readonly WarmPattern[]
+  readonly warmShare: number
+  readonly warmRate: number
+  readonly exemplars: 'on' | 'off'
+  readonly stallThresholdMs: number
   readonly shutdownTimeoutMs: number
   readonly logLevel: (typeof logLevels)[number]
+}
+
+/** Files that are to be in memory before the service is ready, or a part of each. */
+export interface WarmPattern {
+  readonly glob: string
+  /** bytes, half-open; undefined: whole files */
+  readonly range: { readonly start: number; readonly end: number } | undefined
 }
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -173,6 +187,55 @@ const options: { readonly [K in keyof Config]: Option<Config[K]> & { readonly fl
     help: 'origins whose pages may read the files: *, one, a comma list, or off',
     parse: corsOrigins
   },
+  opsPort: {
+    flag: 'ops-port',
+    value: 'N',
+    default: 'none',
+    help: 'a second port for /metrics, /healthz, /readyz, /residency and /warm; 0: any free one',
+    parse: (text) => (text === 'none' ? undefined : integer(0, 65535, 'none, or ')(text))
+  },
+  serverTiming: {
+    flag: 'server-timing',
+    value: 'on|off',
+    default: 'off',
+    help: "on: each file's answer says where its bytes came from and what they cost",
+    parse: oneOf('on', 'off')
+  },
+  warm: {
+    flag: 'warm',
+    value: 'LIST',
+    default: 'none',
+    help: 'files read into memory at the start, before /readyz answers 200: globs, each with :FIRST-LAST for a part',
+    parse: warmPatterns
+  },
+  warmShare: {
+    flag: 'warm-share',
+    value: 'SHARE',
+    default: '0.95',
+    help: 'how much of them must be in memory for that',
+    parse: share
+  },
+  warmRate: {
+    flag: 'warm-rate',
+    value: 'SIZE',
+    default: '256MiB',
+    help: 'bytes a second to read for that at the most',
+    parse: size(MiB, 1024 * GiB)
+  },
+  exemplars: {
+    flag: 'exemplars',
+    value: 'on|off',
+    default: 'off',
+    help: 'on: OpenMetrics histograms name the request that each bucket saw last',
+    parse: oneOf('on', 'off')
+  },
+  stallThresholdMs: {
+    flag: 'stall-threshold',
+    value: 'TIME',
+    default: '100ms',
+    help: 'a longer stall of the event loop is logged, with what was being written; 0ms: never',
+    parse: duration(0, 3600_000)
+  },
   shutdownTimeoutMs: {
     flag: 'shutdown-timeout',
     value: 'TIME',
@@ -310,11 +373,11 @@ function oneOf<T extends string>(...allowed: readonly T[]) {
   }
 }
 
-function integer(min: number, max: number) {
+function integer(min: number, max: number, orElse = '') {
   return (text: string): number => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
     if (!(value >= min && value <= max)) {
-      throw new BadValue(`a whole number from ${min} to ${max}`)
+      throw new BadValue(`${orElse}a whole number from ${min} to ${max}`)
     }
     return value
   }
@@ -358,6 +421,27 @@ function duration(minMs: number, maxMs: number) {
     }
     return value
   }
+}
+
+function warmPatterns(text: string): readonly WarmPattern[] {
+  if (text === 'none') return []
+  return text.split(',').map((item) => {
+    const match = /^([^:]+)(?::(\d{1,15})-(\d{1,15}))?$/.exec(item.trim())
+    const [glob, first, last] = [match?.[1], match?.[2], match?.[3]]
+    if (glob === undefined || (first !== undefined && Number(first) > Number(last))) {
+      throw new BadValue(
+        'globs relative to the root, separated by commas, such as *.pmtiles:0-1048575'
+      )
+    }
+    const range = first === undefined ? undefined : { start: Number(first), end: Number(last) + 1 }
+    return { glob, range }
+  })
+}
+
+function share(text: string): number {
+  const value = /^(0(\.\d{1,6})?|1(\.0{1,6})?)$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isNaN(value)) throw new BadValue('a share from 0 to 1, such as 0.95')
+  return value
 }
 
 function headerText(text: string): string {

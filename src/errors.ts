@@ -7,7 +7,9 @@ export function registerErrors(app: FastifyInstance, log: Logger): void {
   app.setNotFoundHandler((_request, reply) => reply.notFound())
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     if (error instanceof StorageError) return answerStorage(error, log, reply)
-    if ((error.statusCode ?? 500) < 500) return reply.send(error)
+    const status = error.statusCode ?? 500
+    // 503 is what we say on purpose; what else is 5xx here nobody meant
+    if (status < 500 || status === 503) return reply.send(error)
     log.error({ err: error }, 'request failed')
     return reply.internalServerError()
   })

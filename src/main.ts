@@ -6,6 +6,7 @@ process.env.UV_THREADPOOL_SIZE ??= '24'
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, readCommand } from './config.ts'
@@ -25,11 +26,13 @@ async function main(): Promise<void> {
   if (config.mode === 'mmap' && config.guard === 'off') {
     log.warn('--guard off: one cold page stops every connection; for experiments only')
   }
-  const { server } = await buildApp(config, log)
-  shutDownOn(['SIGTERM', 'SIGINT'], server, config.shutdownTimeoutMs, log)
-  const url = await listenOrExit(server, config)
-  const { mode, guard, root } = config
-  log.info({ url, mode, guard, workers: 1, root }, 'listening')
+  const app = await buildApp(config, log, version())
+  shutDownOn(['SIGTERM', 'SIGINT'], app, config.shutdownTimeoutMs, log)
+  const { host, port, opsPort, mode, guard, root } = config
+  const opsUrl =
+    app.ops === undefined ? undefined : await listenOrExit(app.ops, host, opsPort as number)
+  const url = (await listenOrExit(app.server, host, port)) + config.prefix
+  log.info({ url, opsUrl, mode, guard, workers: 1, root }, 'listening')
   if (root === path.join(__dirname, '..', 'sample')) {
     process.stderr.write(`Try it:  curl -r 0-99 ${url}README.txt\n`)
   }
@@ -53,14 +56,10 @@ function version(): string {
   return (JSON.parse(manifest) as { version: string }).version
 }
 
-/** @returns the URL under which the root is served */
-async function listenOrExit(
-  server: Awaited<ReturnType<typeof buildApp>>['server'],
-  { host, port, prefix }: Config
-): Promise<string> {
+/** @returns the origin, such as http://127.0.0.1:8080 */
+async function listenOrExit(server: FastifyInstance, host: string, port: number): Promise<string> {
   try {
-    const origin = await server.listen({ host, port, listenTextResolver: () => '' })
-    return origin + prefix
+    return await server.listen({ host, port })
   } catch (error) {
     const why: Record<string, string> = {
       EADDRINUSE: 'the port is taken',

@@ -1,6 +1,6 @@
 /** The end of the process: no new connections, running responses end, and what still runs is cut. */
-import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import type { App } from './app.ts'
 
 // how often connections that have become idle are closed while the rest is waited for
 const idleCheckMs = 50
@@ -11,7 +11,7 @@ const idleCheckMs = 50
  */
 export function shutDownOn(
   signals: readonly NodeJS.Signals[],
-  server: FastifyInstance,
+  { server, ops, readiness }: App,
   timeoutMs: number,
   log: Logger
 ): void {
@@ -22,6 +22,7 @@ export function shutDownOn(
       process.exit(1)
     }
     isDraining = true
+    readiness.drain()
     log.info({ signal, timeoutMs }, 'draining')
     const idle = setInterval(() => server.server.closeIdleConnections(), idleCheckMs)
     const cut = setTimeout(() => {
@@ -29,6 +30,9 @@ export function shutDownOn(
       server.server.closeAllConnections()
     }, timeoutMs)
     await server.close()
+    // last, so that probes and scrapers see it drain
+    ops?.server.closeAllConnections()
+    await ops?.close()
     clearInterval(idle)
     clearTimeout(cut)
     log.info('stopped')

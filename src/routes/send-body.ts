@@ -5,6 +5,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { BodyPart } from '../http/plan.ts'
+import type { Exchange } from '../metrics/exchange.ts'
 import type { ByteSource, Window } from '../storage/byte-source.ts'
 import { StorageError, systemCode } from '../storage/errors.ts'
 import type { OpenFile } from '../storage/open-file.ts'
@@ -17,10 +18,19 @@ export interface Body {
   readonly length: number
   /** most bytes handed over before the kernel has taken them */
   readonly windowBytes: number
+  readonly exchange: Exchange
+  readonly measuresFaults: boolean
 }
 
-/** Bytes handed to the kernel, as they go. */
-export type CountBytes = (source: 'mapped' | 'read' | undefined, bytes: number) => void
+export interface Progress {
+  /**
+   * Writes the status line and headers; called once, after the first window was had, so that a failure before
+   * it can still be answered with an error status.
+   */
+  begin(first: Window['source'] | undefined): void
+  /** bytes of the file that the kernel has taken */
+  sent(source: Window['source'], bytes: number): void
+}
 
 // A mapped window shows the file as it is when the kernel copies it, which for a slow client is later than
 // the check. So these last bytes are a copy, made when all before them has been taken and sent only if the
@@ -28,15 +38,12 @@ export type CountBytes = (source: 'mapped' | 'read' | undefined, bytes: number) 
 const tailBytes = 4096
 
 /**
- * @param begin writes the status line and headers; called once, after the first window was had, so that a
- *   failure before it can still be answered with an error status
  * @throws StorageError when the file failed or changed; ClientGone when the connection closed
  */
 export async function sendBody(
   response: ServerResponse,
   body: Body,
-  begin: () => void,
-  count: CountBytes
+  progress: Progress
 ): Promise<void> {
   const batches = nextBatches(body)
   const connection = new Connection(response)
@@ -45,10 +52,14 @@ export async function sendBody(
   try {
     for await (batch of batches) {
       connection.assertOpen()
-      if (!hasBegun) begin()
+      if (!hasBegun) progress.begin(batch.find((piece) => piece.source !== undefined)?.source)
       hasBegun = true
-      await connection.write(batch)
-      for (const piece of batch) count(piece.source, piece.bytes.length)
+      const taken = withFaults(body, () => connection.write(batch))
+      body.exchange.firstByteAtMs ??= performance.now()
+      await taken
+      for (const { source, bytes } of batch) {
+        if (source !== undefined) progress.sent(source, bytes.length)
+      }
       releaseAll(batch)
       batch = []
     }
@@ -117,8 +128,20 @@ async function* nextBatches(body: Body): AsyncGenerator<readonly Piece[]> {
 }
 
 async function nextWindow(body: Body, at: number, end: number, isTail: boolean): Promise<Window> {
-  const { file, source } = body
-  return (isTail ? undefined : source.now(file, at, end)) ?? (await source.later(file, at, end))
+  const { file, source, exchange } = body
+  if (isTail) return source.later(file, at, end)
+  const window = withFaults(body, () => {
+    const found = source.now(file, at, end)
+    if (body.measuresFaults) found?.faultIn?.()
+    return found
+  })
+  if (window === undefined) exchange.coldWindows++
+  else exchange.residentWindows++
+  return window ?? source.later(file, at, end)
+}
+
+function withFaults<T>(body: Body, work: () => T): T {
+  return body.measuresFaults ? body.exchange.measureFaults(work) : work()
 }
 
 /** The parts of a body, the last bytes of its last range apart where they must be a copy. */

@@ -1,11 +1,22 @@
 /** Where the bytes of a range come from: what both modes offer, one window at a time. */
 import type { OpenFile } from './open-file.ts'
 
+/** Bytes [start, end) of a file. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
 /** A piece of a range, ready to be handed to a socket. */
 export interface Window {
   /** starts where it was asked to start; 1 byte or more, never past the end that was asked for */
   readonly bytes: Uint8Array
   readonly source: 'mapped' | 'read'
+  /**
+   * Take the page faults of a mapped window now instead of while the socket copies it. For who wants to count
+   * them beforehand: it brings nothing else, and without the guard it may wait for a disk.
+   */
+  faultIn?(): void
   /** Exactly once, when no socket uses the bytes any more: they are invalid from then on. */
   release(): void
 }

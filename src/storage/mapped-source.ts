@@ -4,7 +4,7 @@
  */
 import type { ByteSource, Window } from './byte-source.ts'
 import type { Counters } from './counters.ts'
-import { isResident, readCached } from './native.ts'
+import { isResident, populate, readCached } from './native.ts'
 import type { OpenFile } from './open-file.ts'
 import { ReadWindow } from './read-source.ts'
 import type { Region, RegionTable } from './regions.ts'
@@ -90,6 +90,12 @@ class MappedWindow implements Window {
     this.#region = region
     this.bytes = region.mapping.bytes.subarray(from, to)
     regions.retain(region)
+  }
+
+  faultIn(): void {
+    const { mapping } = this.#region
+    const from = this.bytes.byteOffset - mapping.bytes.byteOffset
+    populate(mapping, from, from + this.bytes.length)
   }
 
   release(): void {

@@ -62,6 +62,7 @@ const POSIX_FADV_WILLNEED = 3
 const RWF_NOWAIT = 0x8
 const RUSAGE_THREAD = 1
 const NR_CACHESTAT = 451
+const MADV_POPULATE_READ = 22
 
 const libc = loadLibc()
 
@@ -126,6 +127,16 @@ const reservations = new FinalizationRegistry<{ address: number; length: number 
   libc?.munmap(reserved.address, reserved.length)
 })
 
+/**
+ * Fault pages of a mapping in, as if each were read; beyond the end of the file nothing happens.
+ * @param start bytes from the beginning of the mapping
+ * @see madvise(2), MADV_POPULATE_READ (Linux 5.14)
+ */
+export function populate(mapping: Mapping, start: number, end: number): void {
+  const aligned = start - (start % pageBytes)
+  libc?.madvise(mapping.address + aligned, end - aligned, MADV_POPULATE_READ)
+}
+
 const residencyVector = Buffer.alloc(4096)
 
 /**
@@ -157,13 +168,42 @@ export function isResident(mapping: Mapping, start: number, end: number): boolea
  */
 export function mayAskResidency(fd: number): boolean | undefined {
   if (libc === undefined) return undefined
-  cachestatRange.fill(0)
-  const result = libc.syscall(NR_CACHESTAT, fd, cachestatRange, cachestatResult, 0)
-  if (Number(result) === 0) return true
+  if (cachestat(fd, 0, pageBytes) !== undefined) return true
   return errorName(libc.errno()) === 'EPERM' ? false : undefined
 }
 const cachestatRange = Buffer.alloc(16)
 const cachestatResult = Buffer.alloc(40)
+
+/**
+ * How many pages of [offset, offset + length) of a file are in the page cache. Ask only for files whose
+ * answer can be trusted.
+ * @param offset a multiple of the page size
+ * @throws MappingError on kernels before 6.5, which can be asked only through a mapping, when there can be none
+ * @see cachestat(2), mincore(2)
+ */
+export function countResident(fd: number, offset: number, length: number): number {
+  const count = cachestat(fd, offset, length)
+  if (count !== undefined) return count
+  const mapping = map(fd, offset, length)
+  try {
+    let resident = 0
+    for (let from = 0; from < length; from += pageBytes) {
+      if (isResident(mapping, from, Math.min(from + pageBytes, length))) resident++
+    }
+    return resident
+  } finally {
+    letGo(mapping)
+  }
+}
+
+/** Pages in the page cache; undefined when the kernel does not answer. */
+function cachestat(fd: number, offset: number, length: number): number | undefined {
+  if (libc === undefined) return undefined
+  cachestatRange.writeBigUInt64LE(BigInt(offset), 0)
+  cachestatRange.writeBigUInt64LE(BigInt(length), 8)
+  const result = libc.syscall(NR_CACHESTAT, fd, cachestatRange, cachestatResult, 0)
+  return Number(result) === 0 ? Number(cachestatResult.readBigUInt64LE(0)) : undefined
+}
 
 const ioVector = Buffer.alloc(16)
 
@@ -238,13 +278,17 @@ export interface GenerationKey {
   readonly words: Int32Array
 }
 
+const second = 1_000_000_000n
+
 /** @see statx(2) for the layout, which is the same on every architecture */
 export function generationKey(generation: Generation): GenerationKey {
   const raw = Buffer.alloc(256)
   raw.writeBigUInt64LE(generation.ino, 32)
   raw.writeBigUInt64LE(generation.size, 40)
-  raw.writeBigInt64LE(generation.mtimeNs / 1_000_000_000n, 112)
-  raw.writeUInt32LE(Number(generation.mtimeNs % 1_000_000_000n), 120)
+  // counted from the second before, for dates before 1970 too
+  const nanoseconds = ((generation.mtimeNs % second) + second) % second
+  raw.writeBigInt64LE((generation.mtimeNs - nanoseconds) / second, 112)
+  raw.writeUInt32LE(Number(nanoseconds), 120)
   raw.writeUInt32LE(deviceMajor(generation.dev), 136)
   raw.writeUInt32LE(deviceMinor(generation.dev), 140)
   return { generation, words: new Int32Array(raw.buffer, raw.byteOffset, 64) }
@@ -278,8 +322,7 @@ function generationInBuffer(): Generation {
     dev: device(statxBuffer.readUInt32LE(136), statxBuffer.readUInt32LE(140)),
     ino: statxBuffer.readBigUInt64LE(32),
     size: statxBuffer.readBigUInt64LE(40),
-    mtimeNs:
-      statxBuffer.readBigInt64LE(112) * 1_000_000_000n + BigInt(statxBuffer.readUInt32LE(120))
+    mtimeNs: statxBuffer.readBigInt64LE(112) * second + BigInt(statxBuffer.readUInt32LE(120))
   }
 }
 
@@ -337,6 +380,7 @@ function loadLibc() {
         'int64_t mmap(intptr_t addr, size_t length, int prot, int flags, int fd, int64_t offset)'
       ),
       munmap: lib.func('int munmap(intptr_t addr, size_t length)'),
+      madvise: lib.func('int madvise(intptr_t addr, size_t length, int advice)'),
       mincore: lib.func('int mincore(intptr_t addr, size_t length, void *vec)'),
       preadv2: lib.func('int64_t preadv2(int fd, void *iov, int count, int64_t offset, int flags)'),
       posix_fadvise: lib.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)'),

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { type Counters, countReason } from './counters.ts'
-import { letGo, type Mapping, MappingError, map } from './native.ts'
+import { letGo, type Mapping, MappingError, map, pageBytes } from './native.ts'
 
 /** One mapped extent of one generation of a file. */
 export class Region {
@@ -25,6 +25,11 @@ export class Region {
 
   get length(): number {
     return this.mapping.bytes.length
+  }
+
+  /** address space that it takes: whole pages */
+  get mappedBytes(): number {
+    return wholePages(this.length)
   }
 }
 
@@ -107,7 +112,7 @@ export class RegionTable {
     }
     const offset = index * this.#limits.regionBytes
     const length = Math.min(this.#limits.regionBytes, owner.size - offset)
-    if (!this.#makeRoom(length)) {
+    if (!this.#makeRoom(wholePages(length))) {
       countReason(this.#counters.mappingFailures, 'limit')
       return undefined
     }
@@ -116,7 +121,7 @@ export class RegionTable {
     const region = new Region(owner, offset, mapping)
     owner.regions[index] = region
     this.#mapped.add(region)
-    this.#mappedBytes += length
+    this.#mappedBytes += region.mappedBytes
     return region
   }
 
@@ -165,7 +170,7 @@ export class RegionTable {
   #unmap(region: Region): void {
     this.#mapped.delete(region)
     if (this.#newest === region) this.#newest = undefined
-    this.#mappedBytes -= region.length
+    this.#mappedBytes -= region.mappedBytes
     try {
       letGo(region.mapping)
     } catch (error) {
@@ -174,4 +179,8 @@ export class RegionTable {
       countReason(this.#counters.mappingFailures, error.reason)
     }
   }
+}
+
+function wholePages(length: number): number {
+  return Math.ceil(length / pageBytes) * pageBytes
 }

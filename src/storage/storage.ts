@@ -24,6 +24,8 @@ export interface StorageOptions {
 export interface Storage {
   readonly catalog: Catalog
   readonly source: ByteSource
+  /** by fs.read in either mode: for who wants bytes to be in memory */
+  readonly reader: ReadSource
   readonly regions: RegionTable
   readonly counters: Counters
   /** open descriptors of files, those of running responses included */
@@ -48,5 +50,5 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     ...options,
     whenRetired: (file: OpenFile) => regions.retireAll(file)
   })
-  return { catalog, source, regions, counters, close: () => catalog.close() }
+  return { catalog, source, reader: read, regions, counters, close: () => catalog.close() }
 }

@@ -1,0 +1,68 @@
+/** Every metric of one process, and their text as a scraper asks for it. */
+import {
+  collectDefaultMetrics,
+  Gauge,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry
+} from 'prom-client'
+import type { Storage } from '../storage/storage.ts'
+import { LatencyHistogram } from './latency.ts'
+import { registerPageFaults } from './page-faults.ts'
+import { registerStorageMetrics } from './storage.ts'
+
+export interface Metrics {
+  readonly registry: Registry
+  readonly duration: LatencyHistogram
+  readonly firstByte: LatencyHistogram
+}
+
+export interface MetricsInfo {
+  readonly version: string
+  readonly mode: string
+  readonly guard: string
+}
+
+/** A registry of its own for each service, so that two in one process (tests) do not share numbers. */
+export function createMetrics(storage: Storage, info: MetricsInfo): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  registerPageFaults(registry)
+  registerStorageMetrics(registry, storage)
+  const duration = new LatencyHistogram(
+    'http_request_duration_seconds',
+    "From the request's headers to the last byte handed to the kernel"
+  )
+  const firstByte = new LatencyHistogram(
+    'http_time_to_first_byte_seconds',
+    "From the request's headers to the first byte handed to the kernel"
+  )
+  // The registry asks a metric for nothing but `name`, `get` and `reset`; its type asks for a class of its own.
+  registry.registerMetric(duration as never)
+  registry.registerMetric(firstByte as never)
+  new Gauge({
+    name: 'range_server_info',
+    help: 'Constant 1; what runs, in its labels',
+    labelNames: ['version', 'mode', 'guard'],
+    registers: [registry]
+  }).set({ ...info }, 1)
+  return { registry, duration, firstByte }
+}
+
+type MetricJson = MetricObjectWithValues<MetricValue<string>>
+
+/** @param accept the request's Accept field; OpenMetrics where it asks for that */
+export async function renderMetrics(
+  metrics: readonly MetricJson[],
+  accept: string | undefined
+): Promise<{ readonly contentType: string; readonly text: string }> {
+  const wantsOpenMetrics = accept?.includes('application/openmetrics-text') === true
+  const registry = new Registry()
+  if (wantsOpenMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as never)
+  for (const json of metrics) {
+    // prom-client renames counters for OpenMetrics by their `name`: each text needs objects of its own
+    const metric = { ...json, get: async () => ({ ...json, name: metric.name }), reset: () => {} }
+    registry.registerMetric(metric as never)
+  }
+  return { contentType: registry.contentType, text: await registry.metrics() }
+}

@@ -1,0 +1,119 @@
+/** What of a file is in memory, and how to get it there: for operators, on the ops port only. */
+import type { FastifyInstance } from 'fastify'
+import { decodeRequestPath } from '../http/request-path.ts'
+import type { ByteRange } from '../storage/byte-source.ts'
+import { StorageError } from '../storage/errors.ts'
+import { pageBytes } from '../storage/native.ts'
+import type { OpenFile } from '../storage/open-file.ts'
+import { mapResidency } from '../storage/residency-map.ts'
+import type { Storage } from '../storage/storage.ts'
+import { warm } from '../storage/warm.ts'
+
+const maxCells = 10_000
+const defaultCells = 100
+const maxWarmRanges = 1000
+// Warming reads at the disk's pace: more at once would only be slower for all.
+const maxWarmsAtOnce = 2
+
+export interface ResidencyOptions {
+  readonly storage: Storage
+  readonly dotfiles: 'allow' | 'deny'
+}
+
+export function registerResidency(app: FastifyInstance, options: ResidencyOptions): void {
+  const { storage } = options
+  let warming = 0
+
+  app.get<{ Querystring: Record<string, string> }>('/residency/*', async (request) =>
+    withFile(request.raw.url, '/residency/', async (file) => {
+      const query = request.query
+      const offset = wholeNumber(query.offset, 'offset', 0, file.size, 0)
+      const most = file.size - offset
+      const length = Math.min(
+        wholeNumber(query.length, 'length', 0, Number.MAX_SAFE_INTEGER, most),
+        most
+      )
+      const cells = wholeNumber(query.cells, 'cells', 1, maxCells, defaultCells)
+      const map = await mapResidency(file, offset, offset + length, cells)
+      return { path: file.path, size: file.size, pageSize: pageBytes, offset, length, ...map }
+    })
+  )
+
+  app.post('/warm/*', async (request, reply) =>
+    withFile(request.raw.url, '/warm/', async (file) => {
+      const ranges = rangesOf(request.body, file.size)
+      if (warming >= maxWarmsAtOnce) {
+        reply.header('retry-after', 1)
+        throw app.httpErrors.serviceUnavailable(`${maxWarmsAtOnce} files are being warmed already`)
+      }
+      const abort = new AbortController()
+      reply.raw.once('close', () => abort.abort())
+      const startedAtMs = performance.now()
+      warming++
+      try {
+        const bytes = await warm(storage.reader, file, ranges, undefined, abort.signal)
+        const milliseconds = Math.round((performance.now() - startedAtMs) * 1000) / 1000
+        return { path: file.path, bytes, milliseconds }
+      } finally {
+        warming--
+      }
+    })
+  )
+
+  async function withFile<T>(
+    url: string | undefined,
+    prefix: string,
+    use: (file: OpenFile) => Promise<T>
+  ): Promise<T> {
+    const rawPath = (url ?? '').slice(prefix.length).replace(/\?.*$/s, '')
+    const path = decodeRequestPath(rawPath, options)
+    if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
+    const file = await storage.catalog.open(path)
+    try {
+      return await use(file)
+    } finally {
+      file.release()
+    }
+  }
+
+  function wholeNumber(
+    text: string | undefined,
+    name: string,
+    min: number,
+    max: number,
+    byDefault: number
+  ): number {
+    if (text === undefined) return byDefault
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+    if (value >= min && value <= max) return value
+    throw app.httpErrors.badRequest(
+      `${name} is ${JSON.stringify(text)}; it may be a whole number from ${min} to ${max}`
+    )
+  }
+
+  /** @param body `{"ranges": [[first, last], …]}`, last included as in a Range header, or nothing */
+  function rangesOf(body: unknown, size: number): readonly ByteRange[] {
+    if (body === undefined || body === null) return [{ start: 0, end: size }]
+    const ranges = (body as { ranges?: unknown }).ranges
+    if (ranges === undefined) return [{ start: 0, end: size }]
+    if (!Array.isArray(ranges) || ranges.length > maxWarmRanges || !ranges.every(isPair)) {
+      throw app.httpErrors.badRequest(
+        `ranges may be a list of at most ${maxWarmRanges} pairs [first, last] of whole numbers, first ≤ last`
+      )
+    }
+    return ranges
+      .map(([first, last]) => ({ start: first, end: Math.min(last + 1, size) }))
+      .filter(({ start, end }) => start < end)
+  }
+}
+
+function isPair(pair: unknown): pair is [first: number, last: number] {
+  if (!Array.isArray(pair) || pair.length !== 2) return false
+  const [first, last] = pair as unknown[]
+  return (
+    Number.isSafeInteger(first) &&
+    Number.isSafeInteger(last) &&
+    0 <= Number(first) &&
+    Number(first) <= Number(last)
+  )
+}
