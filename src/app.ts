@@ -82,6 +82,8 @@ async function createServer(log: Logger): Promise<FastifyInstance> {
       maxHeaderSize: maxHeaderBytes
     }
   })
+  // Every pipelined answer that waits for its turn listens for the end of the one connection.
+  server.server.on('connection', (socket) => socket.setMaxListeners(0))
   await server.register(sensible)
   registerErrors(server, log)
   return server

@@ -306,7 +306,7 @@ function readFlags(argv: readonly string[]): Map<string, string> {
       flags.set(token.name, '')
     } else if (token.kind === 'option' && !names.includes(token.name)) {
       problems.push(`${token.rawName} is not an option; see --help`)
-    } else if (token.kind === 'option' && (token.value === undefined || token.value === '')) {
+    } else if (token.kind === 'option' && isMissing(token)) {
       problems.push(`${token.rawName} needs a value; see --help`)
     } else if (token.kind === 'option') {
       flags.set(token.name, token.value as string)
@@ -316,6 +316,14 @@ function readFlags(argv: readonly string[]): Map<string, string> {
     throw new ConfigError(problems)
   }
   return flags
+}
+
+/** Of `--port --mode read`, node:util would take --mode for the port. */
+function isMissing(token: {
+  value: string | undefined
+  inlineValue: boolean | undefined
+}): boolean {
+  return !token.value || (token.inlineValue === false && token.value.startsWith('--'))
 }
 
 function helpText(): string {

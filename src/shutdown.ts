@@ -1,4 +1,6 @@
 /** The end of the process: no new connections, running responses end, and what still runs is cut. */
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { App } from './app.ts'
 
@@ -15,6 +17,7 @@ export function shutDownOn(
   timeoutMs: number,
   log: Logger
 ): void {
+  const closeIdle = idleCloser(server.server)
   let isDraining = false
   const drain = async (signal: NodeJS.Signals) => {
     if (isDraining) {
@@ -24,7 +27,7 @@ export function shutDownOn(
     isDraining = true
     readiness.drain()
     log.info({ signal, timeoutMs }, 'draining')
-    const idle = setInterval(() => server.server.closeIdleConnections(), idleCheckMs)
+    const idle = setInterval(closeIdle, idleCheckMs)
     const cut = setTimeout(() => {
       log.warn('the shutdown timeout is over: cutting what still runs')
       server.server.closeAllConnections()
@@ -39,4 +42,19 @@ export function shutDownOn(
     process.exit(0)
   }
   for (const signal of signals) process.on(signal, (received) => void drain(received))
+}
+
+/** For node:http a connection that never sent anything, as browsers open them in advance, is not idle. */
+function idleCloser(server: Server): () => void {
+  const connections = new Set<Socket>()
+  server.on('connection', (socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
+  return () => {
+    server.closeIdleConnections()
+    for (const socket of connections) {
+      if (socket.bytesRead === 0) socket.destroy()
+    }
+  }
 }

@@ -159,6 +159,8 @@ export class Responder {
         file.release()
       }
     }
+    // gone while its window was read: nothing will be heard of it any more
+    if (socket.destroyed) return void conclude()
     response.on('finish', conclude)
     socket.on('close', conclude)
   }

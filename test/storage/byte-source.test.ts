@@ -1,0 +1,25 @@
+import { byteSourceContract } from './byte-source-contract.ts'
+
+byteSourceContract({ name: 'mmap, guarded', options: {}, source: 'mapped' })
+byteSourceContract({ name: 'mmap, unguarded', options: { isGuarded: false }, source: 'mapped' })
+byteSourceContract({ name: 'read', options: { mode: 'read' }, source: 'read' })
+byteSourceContract({
+  name: 'mmap, of a file whose residency cannot be trusted',
+  options: {},
+  source: 'read',
+  prepare: (file) => Object.defineProperty(file, 'isTrusted', { value: false })
+})
+byteSourceContract({
+  name: 'mmap, without room for any region',
+  options: { maxMappedBytes: 0 },
+  source: 'read'
+})
+byteSourceContract({
+  name: 'mmap, where cached reads do not exist either',
+  options: {},
+  source: 'read',
+  prepare: (file) => {
+    Object.defineProperty(file, 'isTrusted', { value: false })
+    file.cannotReadCached = true
+  }
+})
