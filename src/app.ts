@@ -9,7 +9,7 @@ import { createMetrics } from './metrics/registry.ts'
 import { StallWatch } from './metrics/stalls.ts'
 import { Readiness } from './readiness.ts'
 import { registerCors } from './routes/cors.ts'
-import { registerFiles } from './routes/files.ts'
+import { optionsHandler, registerFiles } from './routes/files.ts'
 import { registerOps } from './routes/ops.ts'
 import { registerResidency } from './routes/residency.ts'
 import { openStorage, type Storage } from './storage/storage.ts'
@@ -45,16 +45,16 @@ export async function buildApp(config: Config, log: Logger, version: string): Pr
   const warmUp = new WarmUp(config, storage, log)
   const readiness = new Readiness(storage.catalog, warmUp)
 
-  const server = await createServer(log)
-  const corsHeaders = await registerCors(server, config)
+  const server = await createServer(log, observer)
+  const corsHeaders = await registerCors(server, config, optionsHandler(observer))
   registerFiles(server, { config, storage, log, observer, stalls, corsHeaders })
-  const ops = config.opsPort === undefined ? undefined : await createServer(log)
+  const ops = config.opsPort === undefined ? undefined : await createServer(log, observer)
   // a context of its own: its hooks are not for the files
   await (ops ?? server).register((context, _options, done) => {
     registerOps(context, { metrics, observer, readiness })
+    if (ops !== undefined) registerResidency(context, { storage, dotfiles: config.dotfiles })
     done()
   })
-  if (ops !== undefined) registerResidency(ops, { storage, dotfiles: config.dotfiles })
   server.addHook('onListen', (done) => {
     warmUp.run().catch((error: unknown) => log.error({ err: error }, 'warming failed'))
     done()
@@ -67,7 +67,7 @@ export async function buildApp(config: Config, log: Logger, version: string): Pr
   return { server, ops, storage, readiness }
 }
 
-async function createServer(log: Logger): Promise<FastifyInstance> {
+async function createServer(log: Logger, observer: Observer): Promise<FastifyInstance> {
   const server = fastify({
     // Fastify's own logger costs a child and two listeners for each request, a tenth of all small hot
     // requests; what we log, we log ourselves.
@@ -85,6 +85,6 @@ async function createServer(log: Logger): Promise<FastifyInstance> {
   // Every pipelined answer that waits for its turn listens for the end of the one connection.
   server.server.on('connection', (socket) => socket.setMaxListeners(0))
   await server.register(sensible)
-  registerErrors(server, log)
+  registerErrors(server, log, observer)
   return server
 }

@@ -301,6 +301,8 @@ function readFlags(argv: readonly string[]): Map<string, string> {
   const problems: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') {
+      // what follows an unknown option is likely its value
+      if (problems.length > 0) continue
       problems.push(`${JSON.stringify(token.value)} is not an option; see --help`)
     } else if (token.kind === 'option' && (token.name === 'help' || token.name === 'version')) {
       flags.set(token.name, '')

@@ -1,10 +1,14 @@
 /** Every error becomes an answer here: the shape of @fastify/sensible, our words, no path of the machine. */
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
+import type { Observer } from './metrics/observer.ts'
 import { StorageError } from './storage/errors.ts'
 
-export function registerErrors(app: FastifyInstance, log: Logger): void {
-  app.setNotFoundHandler((_request, reply) => reply.notFound())
+export function registerErrors(app: FastifyInstance, log: Logger, observer: Observer): void {
+  app.setNotFoundHandler((request, reply) => {
+    observer.follow(request, reply)
+    return reply.notFound()
+  })
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     if (error instanceof StorageError) return answerStorage(error, log, reply)
     const status = error.statusCode ?? 500

@@ -1,7 +1,7 @@
 /** What becomes of an exchange when it is over: two histograms, a line in the log, a note of a stall. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import type { Exchange, Source } from './exchange.ts'
+import { Exchange, type Source } from './exchange.ts'
 import type { LatencySeries } from './latency.ts'
 import type { Metrics } from './registry.ts'
 
@@ -23,6 +23,14 @@ export class Observer {
   constructor(options: ObserverOptions) {
     this.#options = options
     this.logsAccess = options.log.isLevelEnabled('debug')
+  }
+
+  /** Tell of an answer that goes by way of Fastify's reply, at its end or when its connection closes. */
+  follow(request: FastifyRequest, reply: FastifyReply, exchange = new Exchange()): void {
+    reply.raw.on('close', () => {
+      if (exchange.isConcluded) return
+      this.conclude(exchange, request.routeOptions.url ?? 'none', request, reply)
+    })
   }
 
   /**

@@ -1,11 +1,12 @@
 /** Cross-origin access, so that a page from elsewhere can read ranges: by @fastify/cors. */
 import cors from '@fastify/cors'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, RouteHandlerMethod } from 'fastify'
 import type { Config } from '../config.ts'
 
 const exposedHeaders = 'Accept-Ranges, Content-Range, Content-Length, ETag, Last-Modified, Date'
 
 /**
+ * @param answerOptions of the files
  * @returns the headers that every file response carries because they are the same for every request. The
  *   plugin's own hook would work them out anew each time, at the price of a twelfth of all small hot
  *   requests; a route that sends them by itself says `config: { cors: false }`. Undefined when the answer
@@ -13,10 +14,17 @@ const exposedHeaders = 'Accept-Ranges, Content-Range, Content-Length, ETag, Last
  */
 export async function registerCors(
   app: FastifyInstance,
-  { corsOrigin }: Config
+  { corsOrigin, prefix }: Config,
+  answerOptions: RouteHandlerMethod
 ): Promise<Readonly<Record<string, string>> | undefined> {
   if (corsOrigin === 'off') return {}
   const only = corsOrigin === '*' ? '*' : corsOrigin.length === 1 ? corsOrigin[0] : undefined
+  if (prefix === '/') {
+    // The plugin has a route for OPTIONS of all paths, so that its hook sees preflights: here that is the files'.
+    app.addHook('onRoute', (route) => {
+      if (route.method === 'OPTIONS' && route.url === '*') route.handler = answerOptions
+    })
+  }
   await app.register(cors, {
     origin: only ?? [...corsOrigin],
     methods: ['GET', 'HEAD'],

@@ -1,5 +1,6 @@
 /** GET, HEAD and OPTIONS of files: from a request to an open file, a plan, and the way its body is sent. */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { METHODS } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { planResponse, type ResponsePlan } from '../http/plan.ts'
@@ -25,8 +26,16 @@ export interface FilesOptions {
   readonly corsHeaders: Readonly<Record<string, string>> | undefined
 }
 
+/** Of OPTIONS: what may be asked; the answer to a preflight is on the reply already. */
+export function optionsHandler(observer: Observer): RouteHandlerMethod {
+  return (request, reply) => {
+    observer.follow(request, reply)
+    return reply.code(204).header('allow', allowedMethods).send()
+  }
+}
+
 export function registerFiles(app: FastifyInstance, options: FilesOptions): void {
-  const { config, corsHeaders } = options
+  const { config, corsHeaders, observer } = options
   const { catalog } = options.storage
   const select = createSelector({
     'cache-control': config.cacheControl,
@@ -39,12 +48,16 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
   const ownsCors = { config: { cors: corsHeaders === undefined } }
   app.get(url, { exposeHeadRoute: false, ...ownsCors }, handle)
   app.head(url, ownsCors, handle)
-  app.options(url, (_request, reply) => reply.code(204).header('allow', allowedMethods).send())
+  if (!app.hasRoute({ method: 'OPTIONS', url })) app.options(url, optionsHandler(observer))
+  for (const method of METHODS) {
+    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  }
   app.route({
     method: app.supportedMethods.filter((method) => !allowedMethods.includes(method)),
     url,
     // before a body is parsed, which nobody would read
-    onRequest: (_request, reply, _done) => {
+    onRequest: (request, reply, _done) => {
+      observer.follow(request, reply)
       reply.header('allow', allowedMethods).methodNotAllowed()
     },
     handler: () => {}
@@ -74,7 +87,7 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
   ): Promise<unknown> {
     // errors are answered by way of the reply
     if (corsHeaders !== undefined) reply.headers(corsHeaders)
-    reply.raw.on('close', () => responder.concludeError(exchange, request, reply))
+    observer.follow(request, reply, exchange)
     if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
     for (let attempt = 1; ; attempt++) {
       const wasTried = known !== undefined

@@ -1,6 +1,5 @@
 /** What operators and their tools ask: metrics, life, readiness. */
 import type { FastifyInstance } from 'fastify'
-import { Exchange } from '../metrics/exchange.ts'
 import type { Observer } from '../metrics/observer.ts'
 import { type Metrics, renderMetrics } from '../metrics/registry.ts'
 import type { Readiness } from '../readiness.ts'
@@ -16,10 +15,7 @@ export function registerOps(
   { metrics, observer, readiness }: OpsOptions
 ): void {
   app.addHook('onRequest', async (request, reply) => {
-    const exchange = new Exchange()
-    reply.raw.on('close', () =>
-      observer.conclude(exchange, request.routeOptions.url ?? 'none', request, reply)
-    )
+    observer.follow(request, reply)
   })
   // not for pages of other origins
   const config = { cors: false }

@@ -247,12 +247,6 @@ export class Responder {
     this.#options.observer.conclude(exchange, this.#route, request, reply, outcome)
   }
 
-  /** An exchange that Fastify's reply answered: an error, or a connection that closed before any answer. */
-  concludeError(exchange: Exchange, request: FastifyRequest, reply: FastifyReply): void {
-    if (exchange.isConcluded) return
-    this.#options.observer.conclude(exchange, this.#route, request, reply)
-  }
-
   /** End a connection whose Content-Length will not be reached: the client sees an incomplete body. */
   #cut(answer: Answer, error: unknown): void {
     const { file, reply } = answer

@@ -5,10 +5,24 @@ import http from 'node:http'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
-import type { TestContext } from 'node:test'
+import { after } from 'node:test'
+
+/** What ends when its test does. */
+export interface Lifetime {
+  after(end: () => unknown): void
+}
+
+/** The lifetime of the suite that is being described. */
+export function suiteLifetime(): Lifetime {
+  const ends: (() => unknown)[] = []
+  after(async () => {
+    for (const end of ends) await end()
+  })
+  return { after: (end) => ends.push(end) }
+}
 
 /** A new folder below $TEST_TMP (or the system's), gone after the test. */
-export function tempFolder(t: TestContext): string {
+export function tempFolder(t: Lifetime): string {
   const folder = fs.mkdtempSync(path.join(process.env.TEST_TMP ?? os.tmpdir(), 'range-server-'))
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }))
   return folder
@@ -54,7 +68,7 @@ export interface ServeOptions {
 
 /** The program itself, as a process of its own on a free port; killed after the test. */
 export function serve(
-  t: TestContext,
+  t: Lifetime,
   root: string,
   args: readonly string[] = [],
   { env, ...user }: ServeOptions = {}
