@@ -5,6 +5,7 @@ import { glob } from 'tinyglobby'
 import type { Config, WarmPattern } from './config.ts'
 import type { ByteRange } from './storage/byte-source.ts'
 import { StorageError } from './storage/errors.ts'
+import type { OpenFile } from './storage/open-file.ts'
 import { mapResidency } from './storage/residency-map.ts'
 import type { Storage } from './storage/storage.ts'
 import { warm } from './storage/warm.ts'
@@ -43,6 +44,7 @@ export class WarmUp {
 
   /** For whoever waits: how far it is. */
   get progress(): string {
+    if (this.#wantedBytes === 0) return 'looking for the files'
     const MiB = 2 ** 20
     return `${Math.floor(this.#residentBytes / MiB)} of ${Math.ceil(this.#wantedBytes / MiB)} MiB are in memory`
   }
@@ -71,44 +73,42 @@ export class WarmUp {
   async #readAll(): Promise<void> {
     this.#wantedBytes = 0
     this.#residentBytes = 0
+    const targets = await this.#targets()
+    await this.#each(targets, async (_file, { start, end }) => {
+      this.#wantedBytes += end - start
+    })
+    const { reader } = this.#storage
+    const { signal } = this.#abort
+    await this.#each(targets, async (file, bytes) => {
+      this.#residentBytes += await warm(reader, file, [bytes], this.#config.warmRate, signal)
+    })
+    // What was read first may be gone again by now: the kernel says, where it can be believed.
     let resident = 0
-    const ready: (Target & { readonly bytes: ByteRange })[] = []
-    for (const target of await this.#targets()) {
+    await this.#each(targets, async (file, bytes) => {
+      const map = await mapResidency(file, bytes.start, bytes.end, 1)
+      resident += map.residentBytes ?? bytes.end - bytes.start
+    })
+    this.#residentBytes = resident
+  }
+
+  /** One after the other; a file that fails is told of, and left out. */
+  async #each(
+    targets: readonly Target[],
+    use: (file: OpenFile, bytes: ByteRange) => Promise<void>
+  ): Promise<void> {
+    for (const { path, range } of targets) {
       try {
-        await this.#withFile(target, async (file, bytes) => {
-          ready.push({ ...target, bytes })
-          this.#wantedBytes += bytes.end - bytes.start
-          const { reader } = this.#storage
-          const { signal } = this.#abort
-          const read = await warm(reader, file, [bytes], this.#config.warmRate, signal)
-          this.#residentBytes += read
-        })
+        const file = await this.#storage.catalog.open(path)
+        try {
+          const end = Math.min(range?.end ?? file.size, file.size)
+          await use(file, { start: Math.min(range?.start ?? 0, end), end })
+        } finally {
+          file.release()
+        }
       } catch (error) {
         if (!(error instanceof StorageError)) throw error
         this.#log.warn({ path: error.path, reason: error.reason }, 'cannot be warmed')
       }
-    }
-    // What was read first may be gone again by now: the kernel says, where it can be believed.
-    for (const target of ready) {
-      await this.#withFile(target, async (file, bytes) => {
-        const { residentBytes } = await mapResidency(file, bytes.start, bytes.end, 1)
-        resident += residentBytes ?? bytes.end - bytes.start
-      }).catch(() => {})
-    }
-    this.#residentBytes = resident
-  }
-
-  async #withFile(
-    { path, range }: Target,
-    use: (file: Awaited<ReturnType<Storage['catalog']['open']>>, bytes: ByteRange) => Promise<void>
-  ): Promise<void> {
-    const file = await this.#storage.catalog.open(path)
-    try {
-      const end = Math.min(range?.end ?? file.size, file.size)
-      const start = Math.min(range?.start ?? 0, end)
-      await use(file, { start, end })
-    } finally {
-      file.release()
     }
   }
 

@@ -25,7 +25,8 @@ export function parseEntityTags(field: string): '*' | readonly EntityTag[] | und
   if (/^[ \t]*\*[ \t]*$/.test(field)) return '*'
   const tags: EntityTag[] = []
   // etagc = %x21 / %x23-7E / obs-text; Node gives obs-text as Latin-1
-  const element = /[ \t]*(?:(W\/)?("[\x21\x23-\x7e\x80-\xff]*"))?[ \t]*(,|$)/y
+  // (blanks stand in one place for each outcome: two neighbours would try every split of a long run of them)
+  const element = /[ \t]*(?:(W\/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,|$)/y
   while (element.lastIndex < field.length) {
     const match = element.exec(field)
     if (match === null) return undefined
@@ -75,7 +76,7 @@ function fromFields(found: Record<string, string>, nowMs: number): number | unde
   const number = (name: string) => Number(found[name])
   const month = monthNames.indexOf(found.month as string)
   const [day, hour, minute] = [number('day'), number('hour'), number('minute')]
-  // a leap second is the first of the next minute to all who count without them
+  // the time of a file knows no leap seconds: taken as the second before, it never claims too late a date
   const second = Math.min(number('second'), 59)
   if (hour > 23 || minute > 59 || number('second') > 60) return undefined
   const year = found.year?.length === 2 ? fullYear(number('year'), nowMs) : number('year')

@@ -17,9 +17,14 @@ export function createCounters(): Counters {
     checks: { resident: 0, cold: 0, unknown: 0 },
     bodyBytes: { mapped: 0, read: 0 },
     regionEvictions: 0,
-    mappingFailures: new Map(),
-    bodyFailures: new Map()
+    // what is to be expected starts at 0, so that a first time is an increase to whoever watches
+    mappingFailures: startAtZero('limit', 'ENOMEM', 'ENODEV'),
+    bodyFailures: startAtZero('changed', 'truncated', 'read_failed', 'client_gone')
   }
+}
+
+function startAtZero(...reasons: readonly string[]): Map<string, number> {
+  return new Map(reasons.map((reason) => [reason, 0]))
 }
 
 export function countReason(reasons: Map<string, number>, reason: string): void {

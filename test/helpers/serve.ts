@@ -93,6 +93,7 @@ export function serve(
   const log: Record<string, unknown>[] = []
   let rest = ''
   return new Promise((resolve, reject) => {
+    child.once('error', reject)
     child.once('exit', (code) => reject(new Error(`exited with ${code}: ${stderr}`)))
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n')

@@ -16,7 +16,6 @@ import {
   serve,
   suiteLifetime,
   tempFolder,
-  until,
   writePattern
 } from '../helpers/serve.ts'
 
@@ -451,16 +450,6 @@ describe('paths', () => {
     }
     const writer = () => fs.openSync(fifo, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK)
     assert.throws(writer, { code: 'ENXIO' }, 'nobody reads the FIFO')
-  })
-
-  it('without the right to read are 404, and the log says why', async (t) => {
-    const root = tempFolder(t)
-    fs.chmodSync(root, 0o755)
-    fs.writeFileSync(path.join(root, 'closed'), 'SECRET', { mode: 0o000 })
-    const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
-    const { url, log } = await serve(t, root, [], user)
-    assert.equal((await get(`${url}closed`)).status, 404)
-    await until('the reason is logged', () => log.some(({ path }) => path === 'closed'))
   })
 })
 

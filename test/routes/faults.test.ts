@@ -11,6 +11,7 @@ import {
   until,
   writePattern
 } from '../helpers/serve.ts'
+import { unprivileged } from '../helpers/unprivileged.ts'
 import { descriptors, mappedBytes, touchedExtents } from '../storage/kernel-view.ts'
 import { PausedClient } from './paused-client.ts'
 
@@ -125,12 +126,13 @@ for (const mode of ['mmap', 'read'] as const) {
 
   describe(`a file that fails, ${mode}`, () => {
     it('is not found when the user of the server may not read it, and the log says why', async (t) => {
-      if (process.getuid?.() !== 0) return t.skip('only root can run a server as another user')
+      const user = unprivileged(t)
+      if (user === undefined) return
       const root = tempFolder(t)
       fs.chmodSync(root, 0o755)
       fs.writeFileSync(join(root, 'secret'), 'secret')
       fs.chmodSync(join(root, 'secret'), 0)
-      const server = await serve(t, root, ['--mode', mode], { uid: 65534, gid: 65534 })
+      const server = await serve(t, root, ['--mode', mode], user)
       const { status, body } = await get(`${server.url}secret`)
       assert.equal(status, 404)
       assert.ok(!body.includes(root) && !body.includes('EACCES'))

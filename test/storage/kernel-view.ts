@@ -1,6 +1,7 @@
 /** What the kernel holds of a file on behalf of a process, and the page cache as a tool: for tests only. */
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import { isResident, letGo, map } from '#src/storage/native.ts'
 
 type Pid = number | 'self'
 
@@ -72,6 +73,17 @@ export function memory(field: 'RssAnon' | 'VmSize', pid: Pid = 'self'): number {
 export function dropPages(file: string): void {
   const words = ['if=/dev/null', `of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0']
   spawnSync('dd', words)
+}
+
+/** Whether either end of a file is in memory: if so after dropping, its file system keeps its pages. */
+export function hasResidentPages(file: string): boolean {
+  const fd = fs.openSync(file, 'r')
+  const { size } = fs.fstatSync(fd)
+  const mapping = map(fd, 0, size)
+  const isAny = isResident(mapping, 0, 1) || isResident(mapping, size - 1, size)
+  letGo(mapping)
+  fs.closeSync(fd)
+  return isAny
 }
 
 /** Bring a part of a file into the page cache; all of it when no length is given. */

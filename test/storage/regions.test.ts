@@ -149,7 +149,7 @@ describe('region table', () => {
     const answer = runChild('out-of-memory-child.js', tempFolder(t))
     assert.deepEqual(answer, {
       whileFull: 'undefined',
-      reasons: { ENOMEM: 1 },
+      reasons: { limit: 0, ENOMEM: 1, ENODEV: 0 },
       evictions: 1,
       unmappable: 'undefined',
       afterwards: 'mapped'

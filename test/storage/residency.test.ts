@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { isResident, letGo, map } from '#src/storage/native.ts'
 import { mayTrustResidency } from '#src/storage/residency.ts'
 import { patternBytes, tempFolder } from '../helpers/serve.ts'
-import { dropPages } from './kernel-view.ts'
+import { nobody, unprivileged } from '../helpers/unprivileged.ts'
+import { dropPages, hasResidentPages } from './kernel-view.ts'
 
-const nobody = { uid: 65534, gid: 65534 }
 const program = join(__dirname, 'residency-child.js')
 const fileBytes = 2 ** 20
 
@@ -62,11 +61,7 @@ function coldFile(
   t: TestContext,
   { uid, gid, mode }: { uid: number; gid: number; mode: number }
 ): string | undefined {
-  if (process.getuid?.() !== 0) return skip(t, 'only root can run a process as another user')
-  const read = `require('fs').readFileSync(${JSON.stringify(program)})`
-  if (spawnSync(process.execPath, ['-e', read], nobody).status !== 0) {
-    return skip(t, 'this folder cannot be read by other users')
-  }
+  if (unprivileged(t) === undefined) return undefined
   const folder = tempFolder(t)
   fs.chmodSync(folder, 0o755)
   const path = join(folder, 'cold')
@@ -74,21 +69,9 @@ function coldFile(
   fs.chmodSync(path, mode)
   fs.chownSync(path, uid, gid)
   dropPages(path)
-  return isCold(path) ? folder : skip(t, 'this file system keeps its pages')
-}
-
-function isCold(path: string): boolean {
-  const fd = fs.openSync(path, 'r')
-  const mapping = map(fd, 0, fileBytes)
-  // both ends, because the question is whether anything was dropped
-  const isWarm = isResident(mapping, 0, 1) || isResident(mapping, fileBytes - 1, fileBytes)
-  letGo(mapping)
-  fs.closeSync(fd)
-  return !isWarm
-}
-
-function skip(t: TestContext, reason: string): undefined {
-  t.skip(reason)
+  if (!hasResidentPages(path)) return folder
+  t.skip('this file system keeps its pages')
+  return undefined
 }
 
 function runAsNobody(folder: string): unknown {
