@@ -23,10 +23,15 @@ export interface MetricsInfo {
   readonly guard: string
 }
 
+// Gauges of prom-client named like counters, which linters and OpenMetrics object to; each is only the sum of
+// the metric of the same name without _total.
+const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
+
 /** A registry of its own for each service, so that two in one process (tests) do not share numbers. */
 export function createMetrics(storage: Storage, info: MetricsInfo): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
+  for (const name of misnamed) registry.removeSingleMetric(name)
   registerPageFaults(registry)
   registerStorageMetrics(registry, storage)
   const duration = new LatencyHistogram(
