@@ -13,7 +13,7 @@ import { StorageError, systemCode } from '../storage/errors.ts'
 import type { OpenFile } from '../storage/open-file.ts'
 import type { Storage } from '../storage/storage.ts'
 import type { Selected } from './selected.ts'
-import { ClientGone, sendBody } from './send-body.ts'
+import { ClientGone, connectionFailure, sendBody } from './send-body.ts'
 import { serverTiming } from './server-timing.ts'
 
 /** A request, the open file that it is about, and the plan for it. */
@@ -146,7 +146,7 @@ export class Responder {
       forget()
       window.release()
       try {
-        if (!response.writableFinished) throw socket.errored ?? new ClientGone()
+        if (!response.writableFinished) throw connectionFailure(socket.errored)
         this.#count(exchange, window)
         // What the kernel took late, it may have taken from another content; it still holds some of it.
         if (window.source === 'mapped' && !(await file.hasSameContent())) {
@@ -284,17 +284,7 @@ function reasonOf(error: unknown): string {
         return 'read_failed'
     }
   }
-  switch (systemCode(error)) {
-    case 'EFAULT':
-      return 'truncated'
-    case 'ECONNRESET':
-    case 'EPIPE':
-    case 'ERR_STREAM_DESTROYED':
-    case 'ERR_STREAM_PREMATURE_CLOSE':
-      return 'client_gone'
-    default:
-      return 'other'
-  }
+  return systemCode(error) === 'EFAULT' ? 'truncated' : 'other'
 }
 
 function offsetOf(error: unknown): { offset?: number } {

@@ -77,6 +77,14 @@ export async function sendBody(
 /** The connection closed before the answer was complete: the client's right. */
 export class ClientGone extends Error {}
 
+/**
+ * Why a connection failed: EFAULT is the file's doing (a mapped page is gone), all else means that nobody
+ * reads any more, whatever this Node calls it.
+ */
+export function connectionFailure(error: unknown): Error {
+  return systemCode(error) === 'EFAULT' ? (error as Error) : new ClientGone('', { cause: error })
+}
+
 /** Bytes in memory, or a window. */
 interface Piece {
   readonly bytes: Uint8Array
@@ -194,7 +202,10 @@ class Connection {
       if (last > 0) response.cork()
       for (const [index, piece] of batch.entries()) {
         if (index < last) response.write(piece.bytes)
-        else response.write(piece.bytes, (error) => (error ? reject(error) : resolve()))
+        else
+          response.write(piece.bytes, (error) =>
+            error ? reject(connectionFailure(error)) : resolve()
+          )
       }
       if (last > 0) response.uncork()
     })
@@ -205,7 +216,7 @@ class Connection {
   }
 
   readonly #whenClosed = () => {
-    this.#fail?.(this.#socket.errored ?? new ClientGone())
+    this.#fail?.(connectionFailure(this.#socket.errored))
   }
 }
 
