@@ -25,9 +25,7 @@ for (const { rules } of groups) {
   for (const { name, query, health, lastError } of rules) {
     if (health === 'err') throw new Error(`rule ${name}: ${lastError}`)
     // a rule has data only when it fires: what it compares has to have some always
-    for (const each of query.split(' or ')) {
-      queries.push({ of: `rule ${name}`, query: each.replace(/ (?:==|>) [\d.]+\s*$/, '') })
-    }
+    queries.push({ of: `rule ${name}`, query: query.replace(/ (?:==|>) [\d.]+\s*$/, '') })
   }
 }
 
