@@ -16,6 +16,8 @@ export interface CatalogOptions {
   readonly maxOpenFiles: number
   /** how long a generation is trusted without asking the file system again; 0: never */
   readonly revalidateMs: number
+  /** called once for each file that is kept, before its first use */
+  readonly whenOpened?: (file: OpenFile) => void
   /** called once for each file that is let go, before its descriptor is closed */
   readonly whenRetired: (file: OpenFile) => void
 }
@@ -100,10 +102,11 @@ export class Catalog {
   }
 
   async #openAndKeep(path: string): Promise<OpenFile> {
-    const { root, symlinks, whenRetired } = this.#options
+    const { root, symlinks, whenOpened, whenRetired } = this.#options
     for (let attempt = 0; ; attempt++) {
       try {
         const file = await openFile(root, path, symlinks, whenRetired)
+        whenOpened?.(file)
         file.tryRetain()
         this.#files.set(path, file)
         return file

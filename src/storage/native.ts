@@ -58,6 +58,7 @@ const MAP_NORESERVE = 0x4000
 const AT_FDCWD = -100
 const AT_EMPTY_PATH = 0x1000
 const STATX_TYPE_MODE_INO_SIZE_MTIME = 0x0001 | 0x0002 | 0x0100 | 0x0200 | 0x0040
+const POSIX_FADV_RANDOM = 1
 const POSIX_FADV_WILLNEED = 3
 const RWF_NOWAIT = 0x8
 const RUSAGE_THREAD = 1
@@ -236,6 +237,14 @@ export function readCached(
  */
 export function announce(fd: number, offset: number, length: number): void {
   libc?.posix_fadvise.async(fd, offset, length, POSIX_FADV_WILLNEED, () => {})
+}
+
+/**
+ * From now on the kernel reads of an open file what is asked for, and nothing ahead.
+ * @see posix_fadvise(2), POSIX_FADV_RANDOM
+ */
+export function forgoReadahead(fd: number): void {
+  libc?.posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM)
 }
 
 const statxBuffer = Buffer.alloc(256)
