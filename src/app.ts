@@ -5,24 +5,27 @@ import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { registerErrors } from './errors.ts'
 import { Observer } from './metrics/observer.ts'
-import { createMetrics } from './metrics/registry.ts'
+import { createMetrics, type Metrics, readMetrics } from './metrics/registry.ts'
 import { StallWatch } from './metrics/stalls.ts'
 import { Readiness } from './readiness.ts'
 import { registerCors } from './routes/cors.ts'
 import { optionsHandler, registerFiles } from './routes/files.ts'
-import { registerOps } from './routes/ops.ts'
+import { registerOps, type Service } from './routes/ops.ts'
 import { registerResidency } from './routes/residency.ts'
-import { openStorage, type Storage } from './storage/storage.ts'
+import { openStorage } from './storage/storage.ts'
 import { WarmUp } from './warm-up.ts'
 
 export interface App {
   /** serves the files; without an ops port also metrics, health and readiness */
   readonly server: FastifyInstance
-  /** serves operators; undefined without an ops port */
+  /** serves operators; undefined without an ops port, and in a worker */
   readonly ops: FastifyInstance | undefined
-  readonly storage: Storage
   readonly readiness: Readiness
+  readonly metrics: Metrics
 }
+
+/** What the parent of several workers has: no files to serve, but an ops port, if one is wanted. */
+export type ParentApp = Omit<App, 'server'> & { readonly warmUp: WarmUp; close(): void }
 
 // A client gets this long for its headers, and a connection this long without a byte moved either way.
 const headersTimeoutMs = 10_000
@@ -34,29 +37,37 @@ const maxHeaderBytes = 16 * 1024
 
 /**
  * @param version of the program
+ * @param whole the service that this process is one worker of; undefined: this process is the service
  * @throws the system's error when the root cannot be looked at
  */
-export async function buildApp(config: Config, log: Logger, version: string): Promise<App> {
-  const storage = await openStorage({ ...config, isGuarded: config.guard === 'on' })
-  const { mode, guard } = config
-  const metrics = createMetrics(storage, { version, mode, guard })
-  const observer = new Observer({ metrics, log, withExemplars: config.exemplars === 'on' })
+export async function buildApp(
+  config: Config,
+  log: Logger,
+  version: string,
+  whole?: Service
+): Promise<App> {
+  const core = await createCore(config, log, version)
+  const { storage, metrics, observer, warmUp, readiness } = core
   const stalls = new StallWatch(config.stallThresholdMs, log)
-  const warmUp = new WarmUp(config, storage, log)
-  const readiness = new Readiness(storage.catalog, warmUp)
-
   const server = await createServer(log, observer)
   const corsHeaders = await registerCors(server, config, optionsHandler(observer))
   registerFiles(server, { config, storage, log, observer, stalls, corsHeaders })
-  const ops = config.opsPort === undefined ? undefined : await createServer(log, observer)
-  // a context of its own: its hooks are not for the files
-  await (ops ?? server).register((context, _options, done) => {
-    registerOps(context, { metrics, observer, readiness })
-    if (ops !== undefined) registerResidency(context, { storage, dotfiles: config.dotfiles })
-    done()
-  })
+  const service = whole ?? {
+    metrics: () => readMetrics(metrics),
+    whyNotReady: () => readiness.whyNot()
+  }
+  let ops: FastifyInstance | undefined
+  if (config.opsPort === undefined) {
+    // a context of its own: its hooks are not for the files
+    await server.register((context, _options, done) => {
+      registerOps(context, { service, observer })
+      done()
+    })
+  } else if (whole === undefined) {
+    ops = await createOps(config, log, core, service)
+  }
   server.addHook('onListen', (done) => {
-    warmUp.run().catch((error: unknown) => log.error({ err: error }, 'warming failed'))
+    startWarming(warmUp, log)
     done()
   })
   server.addHook('onClose', () => {
@@ -64,7 +75,62 @@ export async function buildApp(config: Config, log: Logger, version: string): Pr
     stalls.close()
     storage.close()
   })
-  return { server, ops, storage, readiness }
+  return { server, ops, readiness, metrics }
+}
+
+/**
+ * What the parent of workers serves itself. It opens files only to tell of their residency and to warm them,
+ * which is for the page cache that all workers share.
+ * @param whole all workers and the parent, as one
+ * @throws the system's error when the root cannot be looked at
+ */
+export async function buildParentApp(
+  config: Config,
+  log: Logger,
+  version: string,
+  whole: Service
+): Promise<ParentApp> {
+  const core = await createCore(config, log, version)
+  const { storage, metrics, warmUp, readiness } = core
+  const ops = config.opsPort === undefined ? undefined : await createOps(config, log, core, whole)
+  const close = () => {
+    warmUp.stop()
+    storage.close()
+  }
+  return { ops, readiness, metrics, warmUp, close }
+}
+
+/** Not awaited: readiness tells how far it is. */
+export function startWarming(warmUp: WarmUp, log: Logger): void {
+  warmUp.run().catch((error: unknown) => log.error({ err: error }, 'warming failed'))
+}
+
+type Core = Awaited<ReturnType<typeof createCore>>
+
+/** What every process of the service has, whether it serves files or not. */
+async function createCore(config: Config, log: Logger, version: string) {
+  const storage = await openStorage({ ...config, isGuarded: config.guard === 'on' })
+  const { mode, guard } = config
+  const metrics = createMetrics(storage, { version, mode, guard })
+  const observer = new Observer({ metrics, log, withExemplars: config.exemplars === 'on' })
+  const warmUp = new WarmUp(config, storage, log)
+  const readiness = new Readiness(storage.catalog, warmUp)
+  return { storage, metrics, observer, warmUp, readiness }
+}
+
+async function createOps(
+  config: Config,
+  log: Logger,
+  { storage, observer }: Core,
+  service: Service
+): Promise<FastifyInstance> {
+  const ops = await createServer(log, observer)
+  await ops.register((context, _options, done) => {
+    registerOps(context, { service, observer })
+    registerResidency(context, { storage, dotfiles: config.dotfiles })
+    done()
+  })
+  return ops
 }
 
 async function createServer(log: Logger, observer: Observer): Promise<FastifyInstance> {

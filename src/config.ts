@@ -5,6 +5,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { grantedCpus } from './cpus.ts'
 import { pageBytes } from './storage/native.ts'
 
 export interface Config {
@@ -14,6 +15,7 @@ export interface Config {
   readonly prefix: string
   readonly mode: 'mmap' | 'read'
   readonly guard: 'on' | 'off'
+  readonly workers: number
   readonly windowBytes: number
   readonly regionBytes: number
   readonly maxMappedBytes: number
@@ -116,6 +118,13 @@ const options: { readonly [K in keyof Config]: Option<Config[K]> & { readonly fl
     default: 'on',
     help: 'off: send mapped windows without asking whether they are in memory; for experiments',
     parse: oneOf('on', 'off')
+  },
+  workers: {
+    flag: 'workers',
+    value: 'N|auto',
+    default: '1',
+    help: 'processes that share the port and the page cache; auto: the CPUs that the cgroup grants',
+    parse: (text) => (text === 'auto' ? grantedCpus() : integer(1, 256, 'auto, or ')(text))
   },
   windowBytes: {
     flag: 'window-bytes',

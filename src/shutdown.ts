@@ -8,25 +8,44 @@ import type { App } from './app.ts'
 const idleCheckMs = 50
 
 /**
- * @param timeoutMs how long running responses may take to end after the first signal; a second signal ends
- *   the process at once
+ * Ends the service on a signal.
+ * @param drain lets running responses end; a second signal does not wait for it
+ * @param endAtOnce what is left to do before the process ends in spite of running responses
  */
 export function shutDownOn(
   signals: readonly NodeJS.Signals[],
-  { server, ops, readiness }: App,
-  timeoutMs: number,
-  log: Logger
+  log: Logger,
+  drain: () => Promise<void>,
+  endAtOnce: () => void = () => {}
 ): void {
-  const closeIdle = idleCloser(server.server)
   let isDraining = false
-  const drain = async (signal: NodeJS.Signals) => {
+  const end = async (signal: NodeJS.Signals) => {
     if (isDraining) {
       log.warn({ signal }, 'second signal: ending at once')
+      endAtOnce()
       process.exit(1)
     }
     isDraining = true
+    log.info({ signal }, 'draining')
+    await drain()
+    log.info('stopped')
+    process.exit(0)
+  }
+  for (const signal of signals) process.on(signal, (received) => void end(received))
+}
+
+/**
+ * @param timeoutMs how long running responses may take to end
+ * @returns what accepts no more connections, waits for running responses, and cuts those that take longer
+ */
+export function drainer(
+  { server, ops, readiness }: App,
+  timeoutMs: number,
+  log: Logger
+): () => Promise<void> {
+  const closeIdle = idleCloser(server.server)
+  return async () => {
     readiness.drain()
-    log.info({ signal, timeoutMs }, 'draining')
     const idle = setInterval(closeIdle, idleCheckMs)
     const cut = setTimeout(() => {
       log.warn('the shutdown timeout is over: cutting what still runs')
@@ -34,14 +53,15 @@ export function shutDownOn(
     }, timeoutMs)
     await server.close()
     // last, so that probes and scrapers see it drain
-    ops?.server.closeAllConnections()
-    await ops?.close()
+    await closeOps(ops)
     clearInterval(idle)
     clearTimeout(cut)
-    log.info('stopped')
-    process.exit(0)
   }
-  for (const signal of signals) process.on(signal, (received) => void drain(received))
+}
+
+export async function closeOps(ops: App['ops']): Promise<void> {
+  ops?.server.closeAllConnections()
+  await ops?.close()
 }
 
 /** For node:http a connection that never sent anything, as browsers open them in advance, is not idle. */

@@ -1,15 +1,10 @@
 /** Every metric of one process, and their text as a scraper asks for it. */
-import {
-  collectDefaultMetrics,
-  Gauge,
-  type MetricObjectWithValues,
-  type MetricValue,
-  Registry
-} from 'prom-client'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Storage } from '../storage/storage.ts'
 import { LatencyHistogram } from './latency.ts'
 import { registerPageFaults } from './page-faults.ts'
 import { registerStorageMetrics } from './storage.ts'
+import type { MetricJson } from './sum.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -54,7 +49,11 @@ export function createMetrics(storage: Storage, info: MetricsInfo): Metrics {
   return { registry, duration, firstByte }
 }
 
-type MetricJson = MetricObjectWithValues<MetricValue<string>>
+/** The plain values of every metric of this process. */
+export async function readMetrics({ registry }: Metrics): Promise<MetricJson[]> {
+  // prom-client's types give each metric its class; what it hands out is the plain values
+  return (await registry.getMetricsAsJSON()) as never
+}
 
 /** @param accept the request's Accept field; OpenMetrics where it asks for that */
 export async function renderMetrics(
