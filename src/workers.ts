@@ -130,7 +130,7 @@ export class Workers {
       void this.#answer(worker, message)
     } else if (message.kind === 'failed') {
       if (this.#started === undefined)
-        this.#options.log.error({ pid: worker.process.pid }, message.line)
+        this.#options.log.error({ worker: worker.process.pid }, message.line)
       this.#started?.fail(message.line)
     } else {
       place.isServing = true

@@ -58,6 +58,7 @@ describe('options', () => {
       prefix: '/files/',
       mode: 'mmap',
       guard: 'on',
+      workers: 1,
       windowBytes: 2 ** 20,
       regionBytes: 2 ** 28,
       maxMappedBytes: 2 ** 36,

@@ -1,0 +1,40 @@
+# Builds with compilers, runs without. amd64 and arm64.
+
+FROM node:24-bookworm AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY scripts ./scripts
+COPY tsconfig.json ./
+COPY src ./src
+COPY load* ./load/
+RUN npm run build
+# What only a build needs goes: other people's packages, and what compiling the native module left behind.
+RUN npm prune --omit=dev \
+ && find node_modules/mmap-io/build -mindepth 1 ! -path '*/Release' ! -name mmap-io.node -delete \
+ && find node_modules \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.map' -o -name '*.md' -o -name test -o -name tests \) \
+      -not -path '*/node_modules/test/*' -prune -exec rm -rf {} + \
+ && rm -rf dist/test
+# An image whose native module does not load must not come to be.
+RUN node dist/main.js --version && node -e "require('mmap-io'); require('koffi')"
+
+FROM node:24-bookworm-slim
+LABEL org.opencontainers.image.title="mmap-range-server" \
+      org.opencontainers.image.description="HTTP byte ranges straight from memory-mapped files" \
+      org.opencontainers.image.licenses="MIT"
+# Package managers are not needed to run, and a scanner finds nothing in what is not there.
+RUN rm -rf /usr/local/lib/node_modules /opt/yarn* \
+      /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn /usr/local/bin/yarnpkg
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY sample ./sample
+COPY deploy/healthcheck.mjs ./healthcheck.mjs
+RUN mkdir /data
+ENV NODE_ENV=production ROOT=/data HOST=0.0.0.0 PORT=8080 WORKERS=auto
+VOLUME /data
+EXPOSE 8080
+USER node
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["node", "/app/healthcheck.mjs"]
+ENTRYPOINT ["node", "/app/dist/main.js"]
