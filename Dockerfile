@@ -12,8 +12,7 @@ RUN npm run build
 # What only a build needs goes: other people's packages, and what compiling the native module left behind.
 RUN npm prune --omit=dev \
  && find node_modules/mmap-io/build -mindepth 1 ! -path '*/Release' ! -name mmap-io.node -delete \
- && find node_modules \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.map' -o -name '*.md' -o -name test -o -name tests \) \
-      -not -path '*/node_modules/test/*' -prune -exec rm -rf {} + \
+ && find node_modules \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \) -type f -delete \
  && rm -rf dist/test
 # An image whose native module does not load must not come to be.
 RUN node dist/main.js --version && node -e "require('mmap-io'); require('koffi')"
@@ -31,9 +30,9 @@ COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY sample ./sample
 COPY deploy/healthcheck.mjs ./healthcheck.mjs
-RUN mkdir /data
+# owned by the user, and with it a new volume and what this image writes there
+RUN install -d -o node -g node /data /data-mmap /data-read
 ENV NODE_ENV=production ROOT=/data HOST=0.0.0.0 PORT=8080 WORKERS=auto
-VOLUME /data
 EXPOSE 8080
 USER node
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["node", "/app/healthcheck.mjs"]
