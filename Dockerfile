@@ -11,7 +11,8 @@ COPY load* ./load/
 RUN npm run build
 # What only a build needs goes: other people's packages, and what compiling the native module left behind.
 RUN npm prune --omit=dev \
- && find node_modules/mmap-io/build -mindepth 1 ! -path '*/Release' ! -name mmap-io.node -delete \
+ && find node_modules/mmap-io/build ! -type d ! -path '*/build/Release/mmap-io.node' -delete \
+ && find node_modules -type d -empty -delete \
  && find node_modules \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \) -type f -delete \
  && rm -rf dist/test
 # An image whose native module does not load must not come to be.
