@@ -53,7 +53,7 @@ function aggregatorOf(name: string): 'first' | 'max' | 'min' | undefined {
   // The mean of a stalled event loop and an idle one would hide the stall.
   if (name.startsWith('nodejs_eventloop_lag') && !name.endsWith('_min_seconds')) return 'max'
   if (name === 'range_server_info') return 'first'
-  // a limit of each process, against which the descriptors of all would be compared
+  // when the service began; prom-client leaves it out
   if (name === 'process_start_time_seconds') return 'min'
   return undefined
 }
