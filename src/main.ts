@@ -15,7 +15,7 @@ import { buildApp, buildParentApp, startWarming } from './app.ts'
 import { type Config, ConfigError, readCommand } from './config.ts'
 import { readMetrics } from './metrics/registry.ts'
 import type { Service } from './routes/ops.ts'
-import { closeOps, drainer, shutDownOn } from './shutdown.ts'
+import { closeOps, drainer, drainToTheLastByte, shutDownOn } from './shutdown.ts'
 import { systemCode } from './storage/errors.ts'
 import { ParentLink } from './worker.ts'
 import { Workers } from './workers.ts'
@@ -41,7 +41,12 @@ async function main(): Promise<void> {
 /** The service as one process. */
 async function runAlone(config: Config, log: Logger): Promise<void> {
   const app = await buildApp(config, log, version())
-  shutDownOn(['SIGTERM', 'SIGINT'], log, drainer(app, config.shutdownTimeoutMs, log))
+  const drain = drainToTheLastByte(
+    drainer(app, config.shutdownTimeoutMs, log),
+    () => (app.server.server.address() as AddressInfo | null)?.port, // it listens on TCP
+    config.shutdownTimeoutMs
+  )
+  shutDownOn(['SIGTERM', 'SIGINT'], log, drain)
   const opsUrl = await listenForOps(app.ops, config)
   const origin = await listen(app.server, config.host, config.port).catch(exitWithLine)
   tellListening(config, log, origin + config.prefix, opsUrl)
@@ -58,20 +63,25 @@ async function runParent(config: Config, log: Logger): Promise<void> {
     }
   }
   let haveAllServed = false
+  let port: number | undefined
   const app = await buildParentApp(config, log, version(), service)
   const workers = new Workers({ count: config.workers, log, service })
+  const drainWorkers = drainToTheLastByte(
+    () => workers.drain(config.shutdownTimeoutMs),
+    () => port,
+    config.shutdownTimeoutMs
+  )
   const drain = async () => {
     app.readiness.drain()
-    await workers.drain(config.shutdownTimeoutMs)
+    await drainWorkers()
     // last, so that probes and scrapers see it drain
     await closeOps(app.ops)
     app.close()
   }
   shutDownOn(['SIGTERM', 'SIGINT'], log, drain, () => workers.kill())
   const opsUrl = await listenForOps(app.ops, config)
-  const url = await workers
-    .start(config.port === 0 ? await freePort(config.host) : config.port)
-    .catch(exitWithLine)
+  port = config.port === 0 ? await freePort(config.host) : config.port
+  const url = await workers.start(port).catch(exitWithLine)
   haveAllServed = true
   startWarming(app.warmUp, log)
   tellListening(config, log, url, opsUrl)

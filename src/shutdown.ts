@@ -3,6 +3,7 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { App } from './app.ts'
+import { untilSent } from './unsent.ts'
 
 // how often connections that have become idle are closed while the rest is waited for
 const idleCheckMs = 50
@@ -56,6 +57,26 @@ export function drainer(
     await closeOps(ops)
     clearInterval(idle)
     clearTimeout(cut)
+  }
+}
+
+/**
+ * @param drain what lets running responses end
+ * @param port asked for when the draining begins; undefined while nothing listens
+ * @param timeoutMs for all of it
+ * @returns what also waits for the kernel to have sent them
+ */
+export function drainToTheLastByte(
+  drain: () => Promise<void>,
+  port: () => number | undefined,
+  timeoutMs: number
+): () => Promise<void> {
+  return async () => {
+    const startedAtMs = performance.now()
+    const listened = port()
+    await drain()
+    if (listened === undefined) return
+    await untilSent(listened, timeoutMs - (performance.now() - startedAtMs))
   }
 }
 
