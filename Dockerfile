@@ -13,7 +13,7 @@ RUN npm run build
 RUN npm prune --omit=dev \
  && find node_modules/mmap-io/build ! -type d ! -path '*/build/Release/mmap-io.node' -delete \
  && find node_modules -type d -empty -delete \
- && find node_modules \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \) -type f -delete \
+ && find dist node_modules \( -name '.tsbuildinfo' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \) -type f -delete \
  && rm -rf dist/test
 # An image whose native module does not load must not come to be.
 RUN node dist/main.js --version && node -e "require('mmap-io'); require('koffi')"
