@@ -46,7 +46,7 @@ export async function buildApp(
   version: string,
   whole?: Service
 ): Promise<App> {
-  const core = await createCore(config, log, version)
+  const core = await createCore(config, log, version, true)
   const { storage, metrics, observer, warmUp, readiness } = core
   const stalls = new StallWatch(config.stallThresholdMs, log)
   const server = await createServer(log, observer)
@@ -90,7 +90,7 @@ export async function buildParentApp(
   version: string,
   whole: Service
 ): Promise<ParentApp> {
-  const core = await createCore(config, log, version)
+  const core = await createCore(config, log, version, false)
   const { storage, metrics, warmUp, readiness } = core
   const ops = config.opsPort === undefined ? undefined : await createOps(config, log, core, whole)
   const close = () => {
@@ -108,10 +108,10 @@ export function startWarming(warmUp: WarmUp, log: Logger): void {
 type Core = Awaited<ReturnType<typeof createCore>>
 
 /** What every process of the service has, whether it serves files or not. */
-async function createCore(config: Config, log: Logger, version: string) {
+async function createCore(config: Config, log: Logger, version: string, servesFiles: boolean) {
   const storage = await openStorage({ ...config, isGuarded: config.guard === 'on' })
   const { mode, guard } = config
-  const metrics = createMetrics(storage, { version, mode, guard })
+  const metrics = createMetrics(storage, { version, mode, guard, servesFiles })
   const observer = new Observer({ metrics, log, withExemplars: config.exemplars === 'on' })
   const warmUp = new WarmUp(config, storage, log)
   const readiness = new Readiness(storage.catalog, warmUp)

@@ -34,10 +34,11 @@ describe('--workers', () => {
     assert.equal((await get(`${serving.origin}/healthz`)).status, 200)
   })
 
-  it('says what runs once, and the worst event loop, not a sum', async (t) => {
+  it('says what runs once, how many serve, and the worst event loop, not a sum', async (t) => {
     const { serving } = await serveFile(t)
     const text = await metrics(serving)
     assert.match(text, /^range_server_info\{.*\} 1$/m)
+    assert.match(text, /^range_server_workers 2$/m)
     assert.match(text, /^process_start_time_seconds \d{10}/m)
     const openMetrics = await get(`${serving.opsUrl}/metrics`, {
       headers: { accept: 'application/openmetrics-text; version=1.0.0' }

@@ -16,6 +16,8 @@ export interface MetricsInfo {
   readonly version: string
   readonly mode: string
   readonly guard: string
+  /** the parent of workers does not */
+  readonly servesFiles: boolean
 }
 
 // Gauges of prom-client named like counters, which linters and OpenMetrics object to; each is only the sum of
@@ -23,7 +25,10 @@ export interface MetricsInfo {
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
 /** A registry of its own for each service, so that two in one process (tests) do not share numbers. */
-export function createMetrics(storage: Storage, info: MetricsInfo): Metrics {
+export function createMetrics(
+  storage: Storage,
+  { version, mode, guard, servesFiles }: MetricsInfo
+): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   for (const name of misnamed) registry.removeSingleMetric(name)
@@ -45,7 +50,13 @@ export function createMetrics(storage: Storage, info: MetricsInfo): Metrics {
     help: 'Constant 1; what runs, in its labels',
     labelNames: ['version', 'mode', 'guard'],
     registers: [registry]
-  }).set({ ...info }, 1)
+  }).set({ version, mode, guard }, 1)
+  // of several processes the sum is taken
+  new Gauge({
+    name: 'range_server_workers',
+    help: 'Processes that serve files',
+    registers: [registry]
+  }).set(servesFiles ? 1 : 0)
   return { registry, duration, firstByte }
 }
 
