@@ -8,7 +8,7 @@ COPY scripts ./scripts
 COPY tsconfig.json ./
 COPY src ./src
 COPY load* ./load/
-RUN npm run build
+RUN npm run build && npx tsc -b load
 # What only a build needs goes: other people's packages, and what compiling the native module left behind.
 RUN npm prune --omit=dev \
  && find node_modules/mmap-io/build ! -type d ! -path '*/build/Release/mmap-io.node' -delete \
