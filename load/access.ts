@@ -1,27 +1,95 @@
 /** Which ranges are asked for, in which order: from a seed, so that every mode gets the same. */
 
-export type Pattern = 'uniform' | 'zipf' | 'sequential'
+export type Pattern = 'uniform' | 'zipf' | 'sequential' | 'tiles' | 'columns' | 'multi' | 'whole'
 
 export interface Access {
   readonly pattern: Pattern
-  /** bytes of one range */
+  /** bytes of one range; for `tiles` and `columns` those of an average one */
   readonly rangeBytes: number
 }
 
-/** First bytes of ranges that lie within a file, aligned to their own size. */
-export function* rangeStarts(
+/** First byte and number of bytes. */
+export type Piece = readonly [start: number, length: number]
+
+/** What one request asks for; no piece: the whole file. */
+export type Pieces = readonly Piece[]
+
+const KiB = 1024
+const piecesOfMulti = 8
+
+/** @returns requests without end, each within the file */
+export function* requests(
   access: Access,
   fileBytes: number,
   seed: number
-): Generator<number, never> {
-  const slots = Math.max(1, Math.floor(fileBytes / access.rangeBytes))
+): Generator<Pieces, never> {
   const random = mulberry32(seed)
+  const { pattern, rangeBytes } = access
+  if (pattern === 'tiles') yield* tiles(random, rangeBytes, fileBytes)
+  if (pattern === 'columns') yield* columns(random, rangeBytes, fileBytes)
+  const slots = Math.max(1, Math.floor(fileBytes / rangeBytes))
+  const piece = (slot: number) => within(slot * rangeBytes, rangeBytes, fileBytes)
   let slot = Math.floor(random() * slots)
   for (;;) {
-    yield slot * access.rangeBytes
-    if (access.pattern === 'sequential') slot = (slot + 1) % slots
-    else slot = access.pattern === 'zipf' ? zipfSlot(random(), slots) : Math.floor(random() * slots)
+    if (pattern === 'whole') yield []
+    else if (pattern === 'multi') yield scattered(random, slots).map(piece)
+    else yield [piece(slot)]
+    if (pattern === 'sequential') slot = (slot + 1) % slots
+    else slot = pattern === 'zipf' ? zipfSlot(random(), slots) : Math.floor(random() * slots)
   }
+}
+
+/** The Range field; undefined for a whole file. @see RFC 9110 §14.1.2 */
+export function rangeField(pieces: Pieces): string | undefined {
+  if (pieces.length === 0) return undefined
+  return `bytes=${pieces.map(([start, length]) => `${start}-${start + length - 1}`).join(',')}`
+}
+
+/** A map that is opened and looked at: its header, a directory, then neighbouring tiles of many sizes. */
+function* tiles(
+  random: () => number,
+  averageBytes: number,
+  fileBytes: number
+): Generator<Pieces, never> {
+  const directoriesEnd = Math.ceil(fileBytes / 16)
+  for (;;) {
+    yield [within(0, 16 * KiB, fileBytes)]
+    yield [within(Math.floor(random() * directoriesEnd), 8 * KiB, fileBytes)]
+    const place = directoriesEnd + Math.floor(random() * (fileBytes - directoriesEnd))
+    for (let tile = 0; tile < 12; tile++) {
+      const start = place + Math.floor(random() * 64) * averageBytes
+      yield [within(start, 1 + Math.floor(random() * 2 * averageBytes), fileBytes)]
+    }
+  }
+}
+
+/** A reader of Parquet: the length of the footer, the footer, then chunks of some columns. */
+function* columns(
+  random: () => number,
+  averageBytes: number,
+  fileBytes: number
+): Generator<Pieces, never> {
+  for (;;) {
+    yield [within(fileBytes - 8, 8, fileBytes)]
+    yield [within(fileBytes - 64 * KiB, 64 * KiB, fileBytes)]
+    for (let chunk = 0; chunk < 6; chunk++) {
+      const start = Math.floor(random() * fileBytes)
+      yield [within(start, 1 + Math.floor(random() * 2 * averageBytes), fileBytes)]
+    }
+  }
+}
+
+function within(start: number, length: number, fileBytes: number): Piece {
+  const first = Math.min(Math.max(0, start), fileBytes - 1)
+  return [first, Math.min(length, fileBytes - first)]
+}
+
+/** Every other slot at most, so that no two pieces touch and are merged. */
+function scattered(random: () => number, slots: number): number[] {
+  const chosen = new Set<number>()
+  const wanted = Math.min(piecesOfMulti, Math.ceil(slots / 2))
+  while (chosen.size < wanted) chosen.add(2 * Math.floor(random() * Math.ceil(slots / 2)))
+  return [...chosen].sort((a, b) => a - b)
 }
 
 /**

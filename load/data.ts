@@ -2,100 +2,101 @@
 import { execFile } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import type { Scenario } from './scenarios.ts'
 
-const run = promisify(execFile)
+const MiB = 2 ** 20
+const sizes = { main: 256 * MiB, large: 768 * MiB, shrinking: 64 * MiB } as const
 
 export interface Data {
-  /** the folder that is served */
+  /** the folder that is served, to be removed */
   readonly root: string
-  /** the file whose ranges are measured */
-  readonly name: string
-  readonly bytes: number
-  /** a second file, for readers in the background */
-  readonly backgroundName: string
-  readonly backgroundBytes: number
-  /** undefined when the file is the user's own, which stays */
-  readonly temporaryFolder: string
+  readonly bytes: Readonly<Record<Scenario['file'], number>>
 }
 
-const hotBytes = 128 * 2 ** 20
-const backgroundBytes = 512 * 2 ** 20
+export function fileOf({ root }: Data, file: Scenario['file']): string {
+  return path.join(root, nameOf(file))
+}
+
+export function nameOf(file: Scenario['file']): string {
+  return `${file}.bin`
+}
 
 /**
- * @param file the user's own, which is linked and never written to; undefined: one of random bytes is made
+ * @param file the user's own, which is linked or copied and never written to; undefined: random bytes
  * @param parent where there is room; it should be on a disk, not in memory
  * @throws Error in words for the user, when there is too little room
  */
-export function makeData(file: string | undefined, parent: string): Data {
-  const wanted = backgroundBytes + (file === undefined ? hotBytes : 0)
+export function makeData(
+  file: string | undefined,
+  parent: string,
+  scenarios: readonly Scenario[]
+): Data {
+  const needsLarge = scenarios.some((each) => each.file === 'large' || each.background)
+  const bytes = {
+    ...sizes,
+    main: file === undefined ? sizes.main : fs.statSync(file).size,
+    large: needsLarge ? sizes.large : 0
+  }
+  if (bytes.main < MiB) throw new Error('the file is too small: at least 1 MiB is needed')
+  const wanted = bytes.main + bytes.large + bytes.shrinking
   const { bavail, bsize } = fs.statfsSync(parent)
   if (bavail * bsize < wanted * 1.1) {
+    const inMiB = (count: number) => Math.round(count / MiB)
     throw new Error(
-      `${Math.round((bavail * bsize) / 2 ** 20)} MiB are free for data; ${Math.round((wanted * 1.1) / 2 ** 20)} MiB are needed (--data DIR: another place)`
+      `too little room for data: ${inMiB(wanted * 1.1)} MiB are needed and ${inMiB(bavail * bsize)} MiB are free (--data DIR: another place)`
     )
   }
-  const temporaryFolder = fs.mkdtempSync(path.join(parent, 'load-data-'))
+  const data = { root: fs.mkdtempSync(path.join(parent, 'load-data-')), bytes }
   try {
-    const name = file === undefined ? 'hot.bin' : path.basename(file)
-    // a user's file is served where it is, and its folder with it for as long as the run takes
-    const root = temporaryFolder
-    if (file === undefined) fillRandom(path.join(root, name), hotBytes)
-    else linkOrCopy(file, path.join(root, name))
-    fillRandom(path.join(root, 'background.bin'), backgroundBytes)
-    const { size } = fs.statSync(path.join(root, name))
-    return {
-      root,
-      name,
-      bytes: size,
-      backgroundName: 'background.bin',
-      backgroundBytes,
-      temporaryFolder
-    }
+    const main = fileOf(data, 'main')
+    if (file === undefined) fillRandom(main, bytes.main)
+    else linkOrCopy(file, main)
+    if (needsLarge) fillRandom(fileOf(data, 'large'), bytes.large)
+    return data
   } catch (error) {
-    removeData({ temporaryFolder })
+    removeData(data)
     throw error
   }
 }
 
-export function removeData({ temporaryFolder }: Pick<Data, 'temporaryFolder'>): void {
-  fs.rmSync(temporaryFolder, { recursive: true, force: true })
+/** Anew for each trial, because each cuts it. */
+export function makeShrinking(data: Data): void {
+  const file = fileOf(data, 'shrinking')
+  fs.rmSync(file, { force: true })
+  fillRandom(file, data.bytes.shrinking)
+}
+
+export function removeData({ root }: Data): void {
+  fs.rmSync(root, { recursive: true, force: true })
 }
 
 function linkOrCopy(file: string, to: string): void {
   try {
-    fs.linkSync(file, to)
+    fs.linkSync(fs.realpathSync(file), to)
   } catch {
+    // another file system, or a file of somebody else
     fs.copyFileSync(file, to, fs.constants.COPYFILE_FICLONE)
   }
 }
 
 function fillRandom(file: string, bytes: number): void {
   const fd = fs.openSync(file, 'wx')
-  const chunk = Buffer.alloc(8 * 2 ** 20)
-  for (let at = 0; at < bytes; at += chunk.length) fs.writeSync(fd, randomFillSync(chunk), 0)
+  const chunk = Buffer.alloc(8 * MiB)
+  for (let at = 0; at < bytes; at += chunk.length) {
+    fs.writeSync(fd, randomFillSync(chunk), 0, Math.min(chunk.length, bytes - at))
+  }
   fs.fsyncSync(fd)
   fs.closeSync(fd)
 }
 
 /** Put a file out of memory; it must not be mapped by anyone. @see posix_fadvise(2), by way of dd(1) */
 export async function dropFromMemory(file: string): Promise<void> {
-  await run('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none'])
+  await promisify(execFile)('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none'])
 }
 
 /** Read a file into memory. */
 export async function bringIntoMemory(file: string): Promise<void> {
-  for await (const chunk of fs.createReadStream(file, { highWaterMark: 2 ** 20 })) void chunk
-}
-
-export function machine() {
-  return {
-    kernel: os.release(),
-    cpu: os.cpus()[0]?.model ?? 'unknown',
-    cpus: os.cpus().length,
-    memoryBytes: os.totalmem(),
-    node: process.version
-  }
+  for await (const chunk of fs.createReadStream(file, { highWaterMark: MiB })) void chunk
 }

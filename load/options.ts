@@ -2,75 +2,81 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { scenarios } from './scenarios.ts'
-import { modes } from './service.ts'
+import { installedPeers } from './peers.ts'
+import { type Scenario, scenarios } from './scenarios.ts'
+import { type Mode, ownModes } from './service.ts'
 
 export interface Options {
-  readonly isQuick: boolean
-  readonly scenarios: readonly string[]
-  readonly modes: readonly string[]
+  readonly scenarios: readonly Scenario[]
+  readonly modes: readonly Mode[]
   readonly rounds: number
   readonly seconds: number
   readonly seed: number
+  /** the user's own file; undefined: one is made, or there are only URLs */
   readonly file: string | undefined
+  /** servers that run already are measured, and none is started */
+  readonly isRemote: boolean
   readonly dataParent: string
   readonly out: string
+  /** a folder for the report as Markdown with pictures */
+  readonly docs: string | undefined
 }
 
 /** A value that cannot be used, in words for the user. */
 export class UsageError extends Error {}
 
-export const help = `Usage: npm run load -- [options]
+const project = path.join(__dirname, '..', '..')
 
-Measures the modes of the service side by side, on this machine.
+export function help(): string {
+  const modes = [...ownModes, ...installedPeers()]
+  const mark = { quick: '*', default: '', named: '+' }
+  return `Usage: npm run load -- [options]
 
-  --quick             one short round of the most telling scenarios
-  --scenario NAME     may be repeated; default: all
-  --mode NAME         may be repeated; default: all of ${modes.map(({ name }) => name).join(', ')}
-  --rounds N          how often each pair of scenario and mode is measured (3; --quick: 1)
-  --seconds N         of one trial (3; --quick: 2)
+Measures the modes of the service, and other servers that are installed, side by side on this machine.
+
+  --quick             one round of the scenarios marked *, in less than a minute
+  --all               every scenario, those marked + too
+  --scenario NAME     only this one; may be repeated
+  --mode NAME         only this one; may be repeated
+  --url URL           a file on a server that runs already, instead of starting any; may be repeated
+  --rounds N          how often each pair of scenario and mode is measured (2; --quick: 1)
+  --seconds N         of one trial (2)
   --seed N            of the ranges that are asked for (1)
-  --file PATH         measure this file instead of one of random bytes
+  --file PATH         measure this file instead of one of random bytes; with --url: what to compare with
   --data DIR          where data is made, and removed again; on a disk, not in memory (load/)
-  --out DIR           where results.json is written (results/)
+  --out DIR           where results.json and report.html are written (results/)
+  --docs DIR          the report as results.md with pictures too, there
+  --help              this
+
+Modes:
+${modes.map(({ name, says }) => `  ${name.padEnd(20)}${says}`).join('\n')}
 
 Scenarios:
-${scenarios.map(({ name, says }) => `  ${name.padEnd(18)}${says}`).join('\n')}`
+${scenarios.map(({ name, says, runs }) => `  ${(name + mark[runs]).padEnd(20)}${says}`).join('\n')}`
+}
 
 /** @returns undefined when help was asked for; @throws UsageError */
 export function readOptions(args: string[]): Options | undefined {
-  const { values } = parse(args)
+  const values = parse(args)
   if (values.help === true) return undefined
   const isQuick = values.quick === true
-  const project = path.join(__dirname, '..', '..')
   const file = values.file === undefined ? undefined : path.resolve(values.file)
-  if (file !== undefined && !(fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false)) {
-    throw new UsageError(`--file ${values.file}: there is no such file`)
+  if (file !== undefined && !isFile(file)) {
+    throw new UsageError(`--file ${values.file}: there is no such file that can be read`)
   }
-  const dataParent = path.resolve(values.data ?? path.join(project, 'load'))
-  if (!(fs.statSync(dataParent, { throwIfNoEntry: false })?.isDirectory() ?? false)) {
-    throw new UsageError(`--data ${values.data}: there is no such folder`)
-  }
-  const names = scenarios.filter((each) => !isQuick || each.isQuick).map(({ name }) => name)
+  const urls = values.url ?? []
+  const chosen = chosenScenarios(values.scenario, isQuick, values.all === true)
   return {
-    isQuick,
-    scenarios: oneOfEach(
-      'scenario',
-      values.scenario,
-      names,
-      scenarios.map(({ name }) => name)
-    ),
-    modes: oneOfEach(
-      'mode',
-      values.mode,
-      modes.map(({ name }) => name)
-    ),
-    rounds: wholeNumber('rounds', values.rounds, isQuick ? 1 : 3, 1, 100),
-    seconds: wholeNumber('seconds', values.seconds, isQuick ? 2 : 3, 1, 3600),
+    scenarios: urls.length === 0 ? chosen : chosen.filter(isForRemote),
+    modes: urls.length === 0 ? chosenModes(values.mode, isQuick) : urls.map(remoteMode),
+    rounds: wholeNumber('rounds', values.rounds, isQuick ? 1 : 2, 1, 100),
+    seconds: wholeNumber('seconds', values.seconds, 2, 1, 3600),
     seed: wholeNumber('seed', values.seed, 1, 0, 2 ** 31),
     file,
-    dataParent,
-    out: path.resolve(values.out ?? path.join(project, 'results'))
+    isRemote: urls.length > 0,
+    dataParent: folder(values.data) ?? path.join(project, 'load'),
+    out: path.resolve(values.out ?? path.join(project, 'results')),
+    docs: folder(values.docs, 'docs')
   }
 }
 
@@ -81,33 +87,82 @@ function parse(args: string[]) {
       options: {
         help: { type: 'boolean' },
         quick: { type: 'boolean' },
+        all: { type: 'boolean' },
         scenario: { type: 'string', multiple: true },
         mode: { type: 'string', multiple: true },
+        url: { type: 'string', multiple: true },
         rounds: { type: 'string' },
         seconds: { type: 'string' },
         seed: { type: 'string' },
         file: { type: 'string' },
         data: { type: 'string' },
-        out: { type: 'string' }
+        out: { type: 'string' },
+        docs: { type: 'string' }
       }
-    })
+    }).values
   } catch (error) {
-    throw new UsageError((error as Error).message)
+    throw new UsageError(`${(error as Error).message.split('. ')[0]} (see --help)`)
   }
 }
 
-function oneOfEach(
-  option: string,
-  given: readonly string[] | undefined,
-  byDefault: readonly string[],
-  allowed: readonly string[] = byDefault
-): readonly string[] {
-  for (const name of given ?? []) {
-    if (!allowed.includes(name)) {
-      throw new UsageError(`--${option} ${name}: it may be ${allowed.join(', ')}`)
-    }
+function isFile(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.R_OK)
+    return fs.statSync(file).isFile()
+  } catch {
+    return false
   }
-  return given ?? byDefault
+}
+
+function folder(given: string | undefined, option = 'data'): string | undefined {
+  if (given === undefined) return undefined
+  const resolved = path.resolve(given)
+  if (fs.statSync(resolved, { throwIfNoEntry: false })?.isDirectory() === true) return resolved
+  throw new UsageError(`--${option} ${given}: there is no such folder`)
+}
+
+function chosenScenarios(
+  names: readonly string[] | undefined,
+  isQuick: boolean,
+  isAll: boolean
+): readonly Scenario[] {
+  if (names === undefined) {
+    return scenarios.filter(
+      ({ runs }) => isAll || runs === 'quick' || (runs === 'default' && !isQuick)
+    )
+  }
+  return names.map((name) => named('scenario', name, scenarios))
+}
+
+function chosenModes(names: readonly string[] | undefined, isQuick: boolean): readonly Mode[] {
+  const all = [...ownModes, ...installedPeers()]
+  if (names === undefined) return isQuick ? ownModes : all
+  return names.map((name) => named('mode', name, all))
+}
+
+/** Those that need nothing of a server but that it serves. */
+function isForRemote({ file, cache, background, workers, memoryLimitBytes }: Scenario): boolean {
+  const needs = [background, workers, memoryLimitBytes]
+  return file === 'main' && cache === 'hot' && needs.every((need) => need === undefined)
+}
+
+function remoteMode(url: string): Mode {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
+    throw new UsageError(`--url ${url}: it may be the http or https URL of a file`)
+  }
+  return { name: parsed.host, says: 'runs already', url: parsed.href }
+}
+
+function named<T extends { readonly name: string }>(
+  option: string,
+  name: string,
+  all: readonly T[]
+): T {
+  const found = all.find((each) => each.name === name)
+  if (found !== undefined) return found
+  const allowed = all.map((each) => each.name).join(', ')
+  throw new UsageError(`--${option} ${name}: it may be ${allowed}`)
 }
 
 function wholeNumber(

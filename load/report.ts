@@ -1,91 +1,105 @@
-/** From trials to what is shown: medians, spread, and ratios within each round. */
-import type { LoadResult } from './generator.ts'
-import type { Snapshot } from './service.ts'
+/** From trials to what is shown: on the terminal, as JSON, as a page, as Markdown. */
+import fs from 'node:fs'
+import path from 'node:path'
+import { allCharts } from './charts.ts'
+import type { Machine } from './machine.ts'
+import { markdown } from './markdown.ts'
+import type { Options } from './options.ts'
+import { page, picture } from './page.ts'
+import { type Row, rowsOf } from './statistics.ts'
+import type { Trial } from './trial.ts'
 
-export interface Trial {
-  readonly scenario: string
-  readonly mode: string
-  readonly round: number
-  /** resident share of the file before; undefined: the kernel is not believed */
-  readonly residentShareBefore: number | undefined
-  readonly isStateProved: boolean
-  readonly result: LoadResult
-  /** what grew during the trial; memory is as it was at its end */
-  readonly used: Snapshot
+export interface Report {
+  readonly machine: Machine & { readonly pinning: string }
+  readonly settings: {
+    readonly scenarios: readonly { readonly name: string; readonly says: string }[]
+    readonly modes: readonly { readonly name: string; readonly says: string }[]
+    readonly rounds: number
+    readonly secondsOfTrial: number
+    readonly seed: number
+    readonly mainFileBytes: number | undefined
+    readonly largeFileBytes: number | undefined
+  }
+  readonly skipped: readonly { readonly scenario: string; readonly why: string }[]
+  readonly trials: readonly Trial[]
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
-}
+type Column = readonly [title: string, cell: (row: Row) => string]
 
-const header =
-  'scenario    mode            req/s    spread     MB/s   p50 ms   p99 ms p99.9 ms   max ms  cpu us  loop majflt  input MB  mapped  : mmap'
+const number = (value: number | undefined, digits = 0): string =>
+  value === undefined || Number.isNaN(value)
+    ? '-'
+    : value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 
-/** One line for each scenario and mode: medians over the rounds. */
-export function table(trials: readonly Trial[]): string {
-  const lines = [header]
-  let last = ''
-  for (const { scenario, mode, own } of grouped(trials)) {
-    const of = (pick: (trial: Trial) => number) => median(own.map(pick))
-    const rates = own.map(rate)
-    const spread = (Math.max(...rates) - Math.min(...rates)) / median(rates)
-    const ms = (name: keyof LoadResult['latencyMicroseconds']) =>
-      (of(({ result }) => result.latencyMicroseconds[name]) / 1000).toFixed(2)
-    const ratios = own.flatMap((trial) => {
-      const base = trials.find(
-        (other) =>
-          other.mode === 'mmap' && other.scenario === scenario && other.round === trial.round
+/** Those of the main table. A dash: this server does not tell. */
+export const columns: readonly Column[] = [
+  ['mode', ({ mode }) => mode],
+  ['req/s', ({ requestsPerSecond }) => number(requestsPerSecond)],
+  ['spread', ({ spread }) => `±${number(spread * 50)} %`],
+  [': first', ({ ratioToFirst }) => number(ratioToFirst, 2)],
+  ['MB/s', ({ megabytesPerSecond }) => number(megabytesPerSecond)],
+  ['p50 ms', ({ latencyMs }) => number(latencyMs.p50, 2)],
+  ['p99 ms', ({ latencyMs }) => number(latencyMs.p99, 2)],
+  ['p99.9 ms', ({ latencyMs }) => number(latencyMs.p999, 2)],
+  ['max ms', ({ latencyMs }) => number(latencyMs.max, 1)],
+  ['CPU µs', ({ cpuMicroseconds }) => number(cpuMicroseconds)],
+  ['major faults', ({ majorFaults }) => number(majorFaults)],
+  ['of the event loop', ({ eventLoopMajorFaults }) => number(eventLoopMajorFaults)],
+  ['input MB', ({ blockInputMegabytes }) => number(blockInputMegabytes)],
+  [
+    'mapped',
+    ({ mappedShare }) => (mappedShare === undefined ? '-' : `${number(mappedShare * 100)} %`)
+  ],
+  ['errors', ({ failures }) => number(failures)]
+]
+
+/** The tables for a terminal. */
+export function tellReport({ trials, settings, skipped }: Report): string {
+  const lines: string[] = []
+  for (const { name, says } of settings.scenarios) {
+    const rows = rowsOf(trials, name)
+    if (rows.length === 0) continue
+    const cells = [columns.map(([title]) => title), ...rows.map(cellsOf)]
+    const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)))
+    lines.push(`${name}: ${says}`)
+    for (const line of cells) {
+      const padded = line.map((cell, i) =>
+        i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)
       )
-      return base === undefined ? [] : [rate(trial) / rate(base)]
-    })
-    if (last !== '' && last !== scenario) lines.push('')
+      lines.push(`  ${padded.join('  ')}`)
+    }
+    lines.push('')
+  }
+  for (const { scenario, why } of skipped) lines.push(`left out: ${scenario}: ${why}`)
+  const unproved = trials.filter(({ isStateProved }) => !isStateProved)
+  if (unproved.length > 0) {
     lines.push(
-      [
-        (last === scenario ? '' : scenario).padEnd(11),
-        mode.padEnd(14),
-        of(rate).toFixed(0).padStart(6),
-        `±${(spread * 50).toFixed(0)} %`.padStart(9),
-        (of(({ result }) => result.bytes / result.seconds) / 1e6).toFixed(0).padStart(8),
-        ms('p50').padStart(8),
-        ms('p99').padStart(8),
-        ms('p999').padStart(8),
-        ms('max').padStart(8),
-        of(cpuMicroseconds).toFixed(0).padStart(7),
-        of(({ used }) => used.eventLoopMajorFaults)
-          .toFixed(0)
-          .padStart(12),
-        (of(({ used }) => used.blockInputBytes) / 1e6).toFixed(0).padStart(9),
-        `${(of(mappedShare) * 100).toFixed(0)} %`.padStart(7),
-        (ratios.length === 0 ? '-' : median(ratios).toFixed(2)).padStart(7)
-      ].join(' ')
+      `${unproved.length} of ${trials.length} trials without proof of what was in memory before`
     )
-    last = scenario
   }
   return lines.join('\n')
 }
 
-function grouped(trials: readonly Trial[]) {
-  const keys = new Set(trials.map(({ scenario, mode }) => `${scenario} ${mode}`))
-  const groups = [...keys].map((key) => {
-    const [scenario, mode] = key.split(' ') as [string, string]
-    const own = trials.filter((trial) => trial.scenario === scenario && trial.mode === mode)
-    return { scenario, mode, own }
-  })
-  const order = [...new Set(trials.map(({ scenario }) => scenario))]
-  return groups.sort((a, b) => order.indexOf(a.scenario) - order.indexOf(b.scenario))
+export function cellsOf(row: Row): string[] {
+  return columns.map(([, cell]) => cell(row))
 }
 
-function rate({ result }: Trial): number {
-  return result.requests / result.seconds
-}
-
-function cpuMicroseconds({ used, result }: Trial): number {
-  return ((used.userCpuSeconds + used.systemCpuSeconds) * 1e6) / Math.max(1, result.requests)
-}
-
-function mappedShare({ used }: Trial): number {
-  return used.mappedBodyBytes / Math.max(1, used.mappedBodyBytes + used.readBodyBytes)
+/** @returns the files that were written, as a user would name them */
+export function writeReport(report: Report, { out, docs }: Options): string[] {
+  const charts = allCharts(report)
+  const files: [string, string][] = [
+    [path.join(out, 'results.json'), `${JSON.stringify(report, undefined, 2)}\n`],
+    [path.join(out, 'report.html'), page(report, charts)]
+  ]
+  if (docs !== undefined) {
+    files.push([path.join(docs, 'results.md'), markdown(report, charts)])
+    for (const chart of charts) {
+      files.push([path.join(docs, 'results', `${chart.name}.svg`), picture(chart)])
+    }
+  }
+  for (const [file, content] of files) {
+    fs.mkdirSync(path.dirname(file), { recursive: true })
+    fs.writeFileSync(file, content)
+  }
+  return files.map(([file]) => path.relative('.', file))
 }

@@ -6,68 +6,170 @@ const MiB = 1024 * KiB
 
 export interface Load extends Access {
   readonly connections: number
+  /** requests per second, over all connections; undefined: each asks again as soon as it is answered */
+  readonly rate?: number
 }
 
 export interface Scenario {
   readonly name: string
   readonly says: string
+  /** `main`: fits into memory; `large`: does not fit into the limit; `shrinking`: cut in half meanwhile */
+  readonly file: 'main' | 'large' | 'shrinking'
   /** what of the file is in memory before a trial; a trial whose state cannot be proved says so */
   readonly cache: 'hot' | 'cold'
   readonly load: Load
-  /** reads a second file, cold, meanwhile; its own latency is not what is asked for */
+  /** reads the large file, cold, meanwhile; its own latency is not what is asked for */
   readonly background?: Load
-  readonly isQuick: boolean
+  /** of the service's memory cgroup */
+  readonly memoryLimitBytes?: number
+  /** processes of the service; undefined: one */
+  readonly workers?: number
+  /** when it runs without being named */
+  readonly runs: 'quick' | 'default' | 'named'
+  /** peers are measured too */
+  readonly withPeers: boolean
 }
+
+const hot = { file: 'main', cache: 'hot', runs: 'default', withPeers: true } as const
 
 export const scenarios: readonly Scenario[] = [
   {
+    ...hot,
     name: 'hot-4k',
     says: 'random 4 KiB ranges, all in memory',
-    cache: 'hot',
     load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 32 },
-    isQuick: true
+    runs: 'quick'
   },
   {
+    ...hot,
     name: 'hot-64k',
     says: 'random 64 KiB ranges, all in memory',
-    cache: 'hot',
     load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 32 },
-    isQuick: true
+    runs: 'quick'
   },
   {
+    ...hot,
     name: 'hot-1m',
     says: 'random 1 MiB ranges, all in memory',
-    cache: 'hot',
     load: { pattern: 'uniform', rangeBytes: MiB, connections: 16 },
-    isQuick: false
+    runs: 'quick'
   },
   {
+    ...hot,
+    name: 'hot-16m',
+    says: 'random 16 MiB ranges, all in memory',
+    load: { pattern: 'uniform', rangeBytes: 16 * MiB, connections: 4 }
+  },
+  {
+    ...hot,
+    name: 'whole',
+    says: 'the whole file without a Range, in memory',
+    load: { pattern: 'whole', rangeBytes: MiB, connections: 4 },
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'multi',
+    says: 'eight ranges of 4 KiB in each request, all in memory',
+    load: { pattern: 'multi', rangeBytes: 4 * KiB, connections: 16 },
+    runs: 'named'
+  },
+  {
+    ...hot,
     name: 'zipf-16k',
     says: '16 KiB ranges of which few are asked for often, all in memory',
-    cache: 'hot',
     load: { pattern: 'zipf', rangeBytes: 16 * KiB, connections: 64 },
-    isQuick: false
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'tiles',
+    says: 'a tile map: header, directory, neighbouring tiles; all in memory',
+    load: { pattern: 'tiles', rangeBytes: 16 * KiB, connections: 32 },
+    withPeers: false
+  },
+  {
+    ...hot,
+    name: 'columns',
+    says: 'a column store: footer first, then chunks of columns; all in memory',
+    load: { pattern: 'columns', rangeBytes: 512 * KiB, connections: 8 },
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'one-connection',
+    says: 'random 4 KiB ranges in memory, one after the other',
+    load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 1 },
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'many-connections',
+    says: 'random 4 KiB ranges in memory, 256 connections',
+    load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 256 },
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'fixed-rate',
+    says: 'random 16 KiB ranges in memory, 2,000 a second whatever the answers take',
+    load: { pattern: 'uniform', rangeBytes: 16 * KiB, connections: 32, rate: 2000 },
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'workers',
+    says: 'random 4 KiB ranges in memory, two processes of the service',
+    load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 32 },
+    workers: 2,
+    withPeers: false,
+    runs: 'named'
   },
   {
     name: 'cold-64k',
     says: 'random 64 KiB ranges of a file that nobody has read',
+    file: 'main',
     cache: 'cold',
     load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8 },
-    isQuick: true
+    runs: 'default',
+    withPeers: false
   },
   {
     name: 'scan',
     says: 'a file that nobody has read, from one end to the other in 1 MiB ranges',
+    file: 'large',
     cache: 'cold',
     load: { pattern: 'sequential', rangeBytes: MiB, connections: 1 },
-    isQuick: false
+    runs: 'named',
+    withPeers: false
+  },
+  {
+    name: 'larger-than-memory',
+    says: 'random 64 KiB ranges of a file four times as large as the memory that the service may use',
+    file: 'large',
+    cache: 'cold',
+    load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 16 },
+    memoryLimitBytes: 192 * MiB,
+    runs: 'default',
+    withPeers: false
   },
   {
     name: 'stall',
-    says: 'random 4 KiB ranges in memory, while eight others read what is not',
+    says: 'random 4 KiB ranges in memory, 1,000 a second, while eight others read what is not',
+    file: 'main',
     cache: 'hot',
-    load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 4 },
-    background: { pattern: 'uniform', rangeBytes: 256 * KiB, connections: 8 },
-    isQuick: true
+    load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 4, rate: 1000 },
+    background: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8, rate: 800 },
+    runs: 'quick',
+    withPeers: false
+  },
+  {
+    name: 'truncate',
+    says: 'random 16 KiB ranges of a file that is cut in half meanwhile; failures are expected, death is not',
+    file: 'shrinking',
+    cache: 'hot',
+    load: { pattern: 'uniform', rangeBytes: 16 * KiB, connections: 16 },
+    runs: 'named',
+    withPeers: false
   }
 ]

@@ -1,148 +1,183 @@
-/** The service as a process of its own, one for each trial, and what can be seen of it from outside. */
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+/** Servers as processes of their own, one for each trial, and the load as another. */
+import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import readline from 'node:readline'
 import type { Job, LoadResult } from './generator.ts'
+import type { MemoryLimit } from './memory-limit.ts'
+import { startPeer } from './peers.ts'
 
+/** What is compared. */
 export interface Mode {
   readonly name: string
-  readonly args: readonly string[]
+  readonly says: string
+  /** arguments of the service; undefined for what is not the service */
+  readonly args?: readonly string[]
+  /** of a server that runs already */
+  readonly url?: string
 }
 
-export const modes: readonly Mode[] = [
-  { name: 'mmap', args: ['--mode', 'mmap'] },
-  { name: 'mmap-unguarded', args: ['--mode', 'mmap', '--guard', 'off'] },
-  { name: 'read', args: ['--mode', 'read'] }
+export const ownModes: readonly Mode[] = [
+  { name: 'mmap', says: 'from mappings, guarded', args: ['--mode', 'mmap'] },
+  {
+    name: 'mmap-unguarded',
+    says: 'from mappings, the textbook way',
+    args: ['--mode', 'mmap', '--guard', 'off']
+  },
+  { name: 'read', says: 'fs.read into buffers', args: ['--mode', 'read'] }
 ]
 
-/** The service on one core and the load on another, where there are two; undefined: not pinned. */
-const isPinned = os.cpus().length > 1 && fs.existsSync('/usr/bin/taskset')
-export const pinning = isPinned ? 'service on CPU 0, load on CPU 1' : 'not pinned'
-
-function pin(cpu: number, pid: number | undefined): void {
-  if (isPinned && pid !== undefined)
-    spawn('taskset', ['-acp', `${cpu}`, `${pid}`], { stdio: 'ignore' })
+export interface Server {
+  /** of the file that is measured and, as its base, of those beside it; ends with a slash */
+  readonly filesUrl: string
+  /** of the service's metrics; undefined: it has none */
+  readonly metricsUrl: string | undefined
+  /** undefined: it was not started here */
+  readonly pid: number | undefined
+  stop(): Promise<void>
 }
 
 const running = new Set<ChildProcess>()
+let isEnding = false
 
 /** Ends every process that was started here. */
 export function killAll(): void {
-  for (const child of running) child.kill('SIGKILL')
+  isEnding = true
+  for (const child of running) {
+    // a server with processes of its own is the leader of a group
+    try {
+      process.kill(-(child.pid as number), 'SIGKILL')
+    } catch {
+      child.kill('SIGKILL')
+    }
+  }
+}
+
+const cpus = allowedCpus()
+const isPinned = cpus.length > 1 && fs.existsSync('/usr/bin/taskset')
+/** How the processes are kept apart, for the report. */
+export const pinning = isPinned
+  ? `server on CPU ${cpus[0]}, load on CPU ${cpus[1]}`
+  : 'server and load on whichever CPU'
+
+/** @see proc_pid_status(5), Cpus_allowed_list */
+function allowedCpus(): number[] {
+  const list = /^Cpus_allowed_list:\s*(.+)$/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))
+  return (list?.[1] ?? '0').split(',').flatMap((part) => {
+    const [first = 0, last = first] = part.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+  })
+}
+
+export interface Launch {
+  readonly command: readonly [string, ...string[]]
+  /** on the servers' CPU; otherwise wherever there is room */
+  readonly isPinned: boolean
+  readonly limit?: MemoryLimit | undefined
+}
+
+/** @returns the process, which leads a group of its own */
+export function launch({ command, isPinned: wantsPin, limit }: Launch): ChildProcess {
+  // into the cgroup before it takes any memory
+  const limited = limit === undefined ? [] : ['sh', '-c', 'echo $$ > "$0" && exec "$@"', limit.file]
+  const pinned = isPinned && wantsPin ? ['taskset', '-c', `${cpus[0]}`] : []
+  const [program, ...args] = [...limited, ...pinned, ...command] as [string, ...string[]]
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
+  watch(child)
+  return child
 }
 
 function watch(child: ChildProcess): void {
   running.add(child)
   child.once('exit', () => running.delete(child))
+  // a program that cannot be started is told of by whoever waits for it
+  child.once('error', () => running.delete(child))
+  if (isEnding) killAll()
 }
 
-export interface Service {
-  readonly filesUrl: string
-  readonly opsUrl: string
-  readonly pid: number
-  stop(): Promise<void>
+/** @returns what ends the process and waits for that */
+export function stopper(child: ChildProcess): () => Promise<void> {
+  return async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exited = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGTERM')
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), 15_000)
+    await exited
+    clearTimeout(tooLong)
+  }
 }
 
-/** @throws Error when the service does not come up */
-export async function startService(mode: Mode, root: string): Promise<Service> {
+export interface Start {
+  readonly root: string
+  readonly workers: number | undefined
+  readonly limit: MemoryLimit | undefined
+}
+
+/** @throws Error when the server does not come up */
+export async function startServer(mode: Mode, start: Start): Promise<Server> {
+  if (mode.url !== undefined) return alreadyRunning(mode.url)
+  if (mode.args === undefined) return startPeer(mode.name, start)
+  const { root, workers = 1, limit } = start
   const main = path.join(__dirname, '..', 'main.js')
-  const args = [main, '--root', root, '--port', '0', '--ops-port', '0', '--log-level', 'info']
-  const child = spawn(process.execPath, [...args, ...mode.args], {
-    stdio: ['ignore', 'pipe', 'inherit']
+  const args = ['--root', root, '--port', '0', '--ops-port', '0', '--workers', `${workers}`]
+  const child = launch({
+    command: [process.execPath, main, ...args, ...mode.args],
+    isPinned: workers === 1,
+    limit
   })
-  watch(child)
-  pin(0, child.pid)
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  if (child.stdout === null) throw new Error('a pipe is always made')
   for await (const line of readline.createInterface({ input: child.stdout })) {
-    const record = JSON.parse(line) as { msg?: string; url?: string; opsUrl?: string }
-    if (record.msg !== 'listening') continue
+    const record = logRecord(line)
+    if (record?.msg !== 'listening') continue
     // the rest of the log is read, so that a full pipe does not stop the service, and not shown
     child.stdout.resume()
     return {
-      filesUrl: record.url as string,
-      opsUrl: record.opsUrl as string,
-      pid: child.pid as number,
-      async stop() {
-        child.kill('SIGTERM')
-        await exited
-      }
+      filesUrl: record.url,
+      metricsUrl: `${record.opsUrl}/metrics`,
+      pid: child.pid,
+      stop: stopper(child)
     }
   }
   throw new Error(`the service (${mode.name}) ended before it listened`)
 }
 
+function logRecord(line: string): { msg: string; url: string; opsUrl: string } | undefined {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+async function alreadyRunning(url: string): Promise<Server> {
+  const metricsUrl = new URL('/metrics', url).href
+  const isOurs = await fetch(metricsUrl, { signal: AbortSignal.timeout(2000) })
+    .then(async (answer) => answer.ok && (await answer.text()).includes('range_server_info'))
+    .catch(() => false)
+  return {
+    filesUrl: new URL('.', url).href,
+    metricsUrl: isOurs ? metricsUrl : undefined,
+    pid: undefined,
+    stop: async () => {}
+  }
+}
+
 /** One load, from its own process. @throws Error when it could not be run */
 export function generate(job: Job): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
-    const child = fork(path.join(__dirname, 'generator.js'))
+    const pinned = isPinned ? ['taskset', '-c', `${cpus[1]}`] : []
+    const command = [...pinned, process.execPath, path.join(__dirname, 'generator.js')]
+    const [program, ...args] = command as [string, ...string[]]
+    const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     watch(child)
-    pin(1, child.pid)
     child.once('message', ({ result, error }: { result?: LoadResult; error?: string }) => {
       if (result === undefined) reject(new Error(`the load failed: ${error}`))
       else resolve(result)
     })
+    child.once('error', reject)
     child.once('exit', (code, signal) =>
       reject(new Error(`the load generator ended early (${code ?? signal})`))
     )
     child.send(job)
   })
-}
-
-/** Numbers that only grow, at one moment; two of them make a trial's. */
-export interface Snapshot {
-  readonly userCpuSeconds: number
-  readonly systemCpuSeconds: number
-  readonly minorFaults: number
-  readonly majorFaults: number
-  readonly eventLoopMinorFaults: number
-  readonly eventLoopMajorFaults: number
-  readonly blockInputBytes: number
-  readonly mappedBodyBytes: number
-  readonly readBodyBytes: number
-  readonly contextSwitches: number
-  readonly anonymousMemoryBytes: number
-  readonly fileMemoryBytes: number
-}
-
-export async function snapshot({ opsUrl, pid }: Service): Promise<Snapshot> {
-  const text = await (await fetch(`${opsUrl}/metrics`)).text()
-  const metric = (sample: string) => {
-    const line = text.split('\n').find((each) => each.startsWith(`${sample} `))
-    if (line === undefined) throw new Error(`the service has no metric ${sample}`)
-    return Number(line.slice(sample.length))
-  }
-  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8')
-  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1])
-  return {
-    userCpuSeconds: metric('process_cpu_user_seconds_total'),
-    systemCpuSeconds: metric('process_cpu_system_seconds_total'),
-    minorFaults: metric('process_page_faults_total{kind="minor"}'),
-    majorFaults: metric('process_page_faults_total{kind="major"}'),
-    eventLoopMinorFaults: metric('event_loop_page_faults_total{kind="minor"}'),
-    eventLoopMajorFaults: metric('event_loop_page_faults_total{kind="major"}'),
-    blockInputBytes: metric('process_block_input_bytes_total'),
-    mappedBodyBytes: metric('http_response_body_bytes_total{source="mapped"}'),
-    readBodyBytes: metric('http_response_body_bytes_total{source="read"}'),
-    contextSwitches: field('voluntary_ctxt_switches') + field('nonvoluntary_ctxt_switches'),
-    anonymousMemoryBytes: field('RssAnon') * 1024,
-    fileMemoryBytes: field('RssFile') * 1024
-  }
-}
-
-/** The resident share of a file, as the service's own ops port tells; undefined: the kernel is not believed. */
-export async function residentShare(
-  { opsUrl }: Service,
-  name: string
-): Promise<number | undefined> {
-  const answer = await (
-    await fetch(`${opsUrl}/residency/${encodeURIComponent(name)}?cells=1`)
-  ).json()
-  const { trusted, residentBytes, size } = answer as {
-    trusted: boolean
-    residentBytes: number
-    size: number
-  }
-  return trusted ? residentBytes / size : undefined
 }

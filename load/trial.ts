@@ -1,0 +1,184 @@
+/** One trial: state made and proved, a server, a load, and what it took. */
+import fs from 'node:fs'
+import {
+  bringIntoMemory,
+  type Data,
+  dropFromMemory,
+  fileOf,
+  makeShrinking,
+  nameOf
+} from './data.ts'
+import { type Job, type LoadResult, timelineMilliseconds } from './generator.ts'
+import { limitMemory } from './memory-limit.ts'
+import type { Scenario } from './scenarios.ts'
+import { generate, type Mode, type Server, startServer } from './service.ts'
+import { difference, processUsage, residentShare, type Usage, usageOf } from './usage.ts'
+
+export interface Trial {
+  readonly scenario: string
+  readonly mode: string
+  readonly round: number
+  /** before the load began; undefined: it cannot be known, as on another machine */
+  readonly residentShareBefore: number | undefined
+  readonly backgroundResidentShareBefore: number | undefined
+  readonly isStateProved: boolean
+  readonly result: LoadResult
+  readonly used: Usage
+  /** in each period of the timeline, of the server's processes */
+  readonly timelineMajorFaults: readonly number[]
+  readonly timelineBlockInputBytes: readonly number[]
+  /** whether the server answered afterwards */
+  readonly isAliveAfter: boolean
+}
+
+export interface TrialSettings {
+  readonly seconds: number
+  readonly seed: number
+  readonly round: number
+}
+
+/** @throws Error in words for the user, when it cannot be made or run here */
+export async function runLocalTrial(
+  scenario: Scenario,
+  mode: Mode,
+  data: Data,
+  settings: TrialSettings
+): Promise<Trial> {
+  const { background, memoryLimitBytes, workers } = scenario
+  const file = fileOf(data, scenario.file)
+  const largeFile = fileOf(data, 'large')
+  if (scenario.file === 'shrinking') makeShrinking(data)
+  // before the server starts: pages that are mapped cannot be dropped
+  if (scenario.cache === 'cold') await dropFromMemory(file)
+  else await bringIntoMemory(file)
+  if (background !== undefined) await dropFromMemory(largeFile)
+  const residentShareBefore = await residentShare(file)
+  const backgroundShare = background === undefined ? undefined : await residentShare(largeFile)
+  const limit = memoryLimitBytes === undefined ? undefined : limitMemory(memoryLimitBytes)
+  let server: Server | undefined
+  try {
+    server = await startServer(mode, { root: data.root, workers, limit })
+    const job = {
+      url: server.filesUrl + nameOf(scenario.file),
+      fileBytes: data.bytes[scenario.file],
+      // what shrinks cannot be compared with what it is then
+      file: scenario.file === 'shrinking' ? undefined : file,
+      isSampled: scenario.cache === 'hot' && scenario.file !== 'shrinking',
+      load: scenario.load,
+      seconds: settings.seconds,
+      seed: settings.seed + settings.round
+    }
+    const loads = [generate(job)]
+    if (background !== undefined) {
+      const url = server.filesUrl + nameOf('large')
+      const fileBytes = data.bytes.large
+      loads.push(generate({ ...job, url, fileBytes, isSampled: false, load: background }))
+    }
+    const cut = setTimeout(() => {
+      if (scenario.file === 'shrinking') fs.truncateSync(file, data.bytes.shrinking / 2)
+    }, settings.seconds * 500)
+    const { results, ...measured } = await measure(server, () => Promise.all(loads))
+    clearTimeout(cut)
+    const isAsWanted = residentShareBefore === (scenario.cache === 'cold' ? 0 : 1)
+    return {
+      scenario: scenario.name,
+      mode: mode.name,
+      round: settings.round,
+      residentShareBefore,
+      backgroundResidentShareBefore: backgroundShare,
+      isStateProved: isAsWanted && (background === undefined || backgroundShare === 0),
+      result: results[0] as LoadResult,
+      ...measured,
+      isAliveAfter: await answers(job)
+    }
+  } finally {
+    await server?.stop()
+    limit?.remove()
+  }
+}
+
+/** @throws Error in words for the user */
+export async function runRemoteTrial(
+  scenario: Scenario,
+  mode: Mode,
+  target: { readonly fileBytes: number; readonly file: string | undefined },
+  settings: TrialSettings
+): Promise<Trial> {
+  const server = await startServer(mode, { root: '', workers: undefined, limit: undefined })
+  const job = {
+    url: mode.url as string, // remote modes have one
+    ...target,
+    isSampled: true,
+    load: scenario.load,
+    seconds: settings.seconds,
+    seed: settings.seed + settings.round
+  }
+  const { results, ...measured } = await measure(server, () => generate(job))
+  const isAliveAfter = await answers(job)
+  if (!isAliveAfter) throw new Error(`${mode.name} answers no more`)
+  return {
+    scenario: scenario.name,
+    mode: mode.name,
+    round: settings.round,
+    residentShareBefore: undefined,
+    backgroundResidentShareBefore: undefined,
+    isStateProved: false,
+    result: results,
+    ...measured,
+    isAliveAfter
+  }
+}
+
+async function measure<T>(server: Server, load: () => Promise<T>) {
+  const timeline: { majorFaults: number; blockInputBytes: number }[] = []
+  const { pid } = server
+  const before = await usageOf(server)
+  const timer = setInterval(() => {
+    if (pid !== undefined) timeline.push(processUsage(pid))
+  }, timelineMilliseconds)
+  try {
+    const results = await load()
+    const after = await usageOf(server).catch(() => ({}))
+    return {
+      results,
+      used: difference(before, after),
+      timelineMajorFaults: growth(timeline.map(({ majorFaults }) => majorFaults)),
+      timelineBlockInputBytes: growth(timeline.map(({ blockInputBytes }) => blockInputBytes))
+    }
+  } finally {
+    clearInterval(timer)
+  }
+}
+
+function growth(counts: readonly number[]): number[] {
+  return counts.slice(1).map((count, index) => count - (counts[index] as number))
+}
+
+async function answers({ url }: Pick<Job, 'url'>): Promise<boolean> {
+  const headers = { range: 'bytes=0-0' }
+  return fetch(url, { headers, signal: AbortSignal.timeout(5000) })
+    .then(async (answer) => {
+      await answer.arrayBuffer()
+      return answer.status === 206
+    })
+    .catch(() => false)
+}
+
+/**
+ * The size of a file on a server that runs already.
+ * @throws Error in words for the user, when it is not there or does not come in ranges
+ */
+export async function sizeOf({ url = '' }: Mode): Promise<number> {
+  const headers = { range: 'bytes=0-0' }
+  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(10_000) }).catch(
+    (error: Error) => {
+      const cause = error.cause as { code?: string } | undefined
+      throw new Error(`--url ${url}: no answer (${cause?.code ?? error.name})`)
+    }
+  )
+  await answer.body?.cancel()
+  const size = /^bytes 0-0\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1]
+  if (answer.status === 206 && size !== undefined) return Number(size)
+  if (answer.status === 200) throw new Error(`--url ${url}: this server does not serve ranges`)
+  throw new Error(`--url ${url}: status ${answer.status} instead of 206`)
+}
