@@ -2,8 +2,8 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { type Data, makeData, removeData } from './data.ts'
+import { LeftOut } from './left-out.ts'
 import { machine } from './machine.ts'
-import { NoMemoryLimit } from './memory-limit.ts'
 import { help, type Options, readOptions, UsageError } from './options.ts'
 import { type Report, tellReport, writeReport } from './report.ts'
 import type { Scenario } from './scenarios.ts'
@@ -46,7 +46,7 @@ async function main(): Promise<number> {
     return 0
   }
   const trials: Trial[] = []
-  const skipped: { scenario: string; why: string }[] = []
+  const skipped: { what: string; why: string }[] = []
   const run = options.isRemote ? await prepareRemote(options) : prepareLocal(options)
   const report = (): Report => ({
     machine: { ...machine(options.isRemote ? options.out : options.dataParent), pinning },
@@ -94,7 +94,7 @@ async function runAll(
   options: Options,
   run: Run,
   trials: Trial[],
-  skipped: { scenario: string; why: string }[]
+  skipped: { what: string; why: string }[]
 ): Promise<void> {
   const { rounds, scenarios, seconds, seed } = options
   const modesOf = ({ withPeers, memoryLimitBytes }: Scenario) =>
@@ -111,14 +111,14 @@ async function runAll(
         done++
         // another one begins each time: what drifts in the machine hits all
         const mode = modes[(index + round) % modes.length] as Mode
-        if (skipped.some((each) => each.scenario === scenario.name)) continue
+        if (skipped.some(({ what }) => what === scenario.name || what === mode.name)) continue
         progress(`${done}/${total}  ${scenario.name}, ${mode.name}`)
         try {
           trials.push(await run(scenario, mode, { seconds, seed, round }))
         } catch (error) {
-          if (!(error instanceof NoMemoryLimit)) throw error
-          skipped.push({ scenario: scenario.name, why: error.message })
-          say(`left out: ${scenario.name}: ${error.message}`)
+          if (!(error instanceof LeftOut)) throw error
+          skipped.push({ what: error.what, why: error.message })
+          say(`left out: ${error.what}: ${error.message}`)
         }
       }
     }

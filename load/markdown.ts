@@ -19,7 +19,7 @@ export function markdown(report: Report, charts: readonly Chart[]): string {
     const lines = [...head, ...rows.map(cellsOf)].map((cells) => `| ${cells.join(' | ')} |`)
     return [`### ${name}\n\n${says}\n\n${lines.join('\n')}`]
   })
-  const left = report.skipped.map(({ scenario, why }) => `Left out: ${scenario}: ${why}`)
+  const left = report.skipped.map(({ what, why }) => `Left out: ${what}: ${why}`)
   return `${[
     '# Results',
     'Written by `npm run load -- --docs docs` from one run; not edited.',

@@ -1,6 +1,7 @@
 /** A memory cgroup for a server, so that data can be larger than memory without filling the machine's. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { LeftOut } from './left-out.ts'
 
 export interface MemoryLimit {
   /** who writes its process id there is in the group */
@@ -9,14 +10,12 @@ export interface MemoryLimit {
   remove(): void
 }
 
-/** In words for the user. */
-export class NoMemoryLimit extends Error {}
-
 /**
+ * @param scenario that needs it
  * @see cgroups(7); version 1 and 2
- * @throws NoMemoryLimit where no group can be made
+ * @throws LeftOut where no group can be made
  */
-export function limitMemory(bytes: number): MemoryLimit {
+export function limitMemory(bytes: number, scenario: string): MemoryLimit {
   const { parent, limitFile } = memoryGroup()
   const folder = path.join(parent, `range-load-${process.pid}`)
   try {
@@ -26,7 +25,8 @@ export function limitMemory(bytes: number): MemoryLimit {
     // its files are the kernel's and cannot be removed one by one
     if (fs.existsSync(folder)) fs.rmdirSync(folder)
     const { code } = error as NodeJS.ErrnoException
-    throw new NoMemoryLimit(
+    throw new LeftOut(
+      scenario,
       `no memory cgroup can be made here (${code}); it takes root, or a delegated one`
     )
   }

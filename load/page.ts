@@ -94,9 +94,7 @@ function tables({ settings, trials, skipped }: Report): string {
 <p>${escaped(says)}</p>
 <div class="table"><table>${head}${body.join('')}</table></div>`
   })
-  const left = skipped.map(
-    ({ scenario, why }) => `<p>Left out: ${escaped(`${scenario}: ${why}`)}</p>`
-  )
+  const left = skipped.map(({ what, why }) => `<p>Left out: ${escaped(`${what}: ${why}`)}</p>`)
   return [...parts, ...left].join('\n')
 }
 

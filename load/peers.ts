@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
+import { LeftOut } from './left-out.ts'
 import { launch, type Mode, type Server, type Start, stopper } from './service.ts'
 
 interface Peer extends Mode {
@@ -31,7 +32,7 @@ const peers: readonly Peer[] = [
       const file = path.join(folder, 'Caddyfile')
       fs.writeFileSync(
         file,
-        `{\n\tadmin off\n\tpersist_config off\n}\nhttp://127.0.0.1:${port} {\n\troot * ${JSON.stringify(root)}\n\tfile_server\n}\n`
+        `{\n\tadmin off\n}\nhttp://127.0.0.1:${port} {\n\troot * ${JSON.stringify(root)}\n\tfile_server\n}\n`
       )
       return ['caddy', 'run', '--adapter', 'caddyfile', '--config', file]
     }
@@ -98,13 +99,18 @@ ${temporary}
   return [program, '-e', `${folder}/error.log`, '-c', file]
 }
 
-/** @throws Error when it does not come up */
+/** @throws LeftOut when it does not come up */
 export async function startPeer(name: string, { root, limit }: Start): Promise<Server> {
   const peer = peers.find((each) => each.name === name)
   if (peer === undefined) throw new Error(`there is no peer ${name}`)
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'range-load-'))
   const port = await freePort()
-  const child = launch({ command: peer.command(folder, root, port), isPinned: true, limit })
+  const child = launch({
+    command: peer.command(folder, root, port),
+    isPinned: true,
+    limit,
+    home: folder
+  })
   child.stdout?.resume()
   const stop = stopper(child)
   const stopAndRemove = async () => {
@@ -123,7 +129,7 @@ export async function startPeer(name: string, { root, limit }: Start): Promise<S
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   await stopAndRemove()
-  throw new Error(`${name} did not come up within 5 seconds`)
+  throw new LeftOut(name, 'it did not come up within 5 seconds')
 }
 
 function accepts(port: number): Promise<boolean> {

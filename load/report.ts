@@ -20,7 +20,7 @@ export interface Report {
     readonly mainFileBytes: number | undefined
     readonly largeFileBytes: number | undefined
   }
-  readonly skipped: readonly { readonly scenario: string; readonly why: string }[]
+  readonly skipped: readonly { readonly what: string; readonly why: string }[]
   readonly trials: readonly Trial[]
 }
 
@@ -70,7 +70,7 @@ export function tellReport({ trials, settings, skipped }: Report): string {
     }
     lines.push('')
   }
-  for (const { scenario, why } of skipped) lines.push(`left out: ${scenario}: ${why}`)
+  for (const { what, why } of skipped) lines.push(`left out: ${what}: ${why}`)
   const unproved = trials.filter(({ isStateProved }) => !isStateProved)
   if (unproved.length > 0) {
     lines.push(

@@ -58,7 +58,8 @@ export const scenarios: readonly Scenario[] = [
     ...hot,
     name: 'hot-16m',
     says: 'random 16 MiB ranges, all in memory',
-    load: { pattern: 'uniform', rangeBytes: 16 * MiB, connections: 4 }
+    load: { pattern: 'uniform', rangeBytes: 16 * MiB, connections: 4 },
+    withPeers: false
   },
   {
     ...hot,
@@ -86,7 +87,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'tiles',
     says: 'a tile map: header, directory, neighbouring tiles; all in memory',
     load: { pattern: 'tiles', rangeBytes: 16 * KiB, connections: 32 },
-    withPeers: false
+    runs: 'named'
   },
   {
     ...hot,

@@ -74,15 +74,19 @@ export interface Launch {
   /** on the servers' CPU; otherwise wherever there is room */
   readonly isPinned: boolean
   readonly limit?: MemoryLimit | undefined
+  /** where it may leave files of its own; undefined: it leaves none */
+  readonly home?: string
 }
 
 /** @returns the process, which leads a group of its own */
-export function launch({ command, isPinned: wantsPin, limit }: Launch): ChildProcess {
+export function launch({ command, isPinned: wantsPin, limit, home }: Launch): ChildProcess {
   // into the cgroup before it takes any memory
   const limited = limit === undefined ? [] : ['sh', '-c', 'echo $$ > "$0" && exec "$@"', limit.file]
   const pinned = isPinned && wantsPin ? ['taskset', '-c', `${cpus[0]}`] : []
   const [program, ...args] = [...limited, ...pinned, ...command] as [string, ...string[]]
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
+  const env =
+    home === undefined ? process.env : { ...process.env, HOME: home, XDG_CONFIG_HOME: home }
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true, env })
   watch(child)
   return child
 }

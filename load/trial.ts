@@ -54,7 +54,8 @@ export async function runLocalTrial(
   if (background !== undefined) await dropFromMemory(largeFile)
   const residentShareBefore = await residentShare(file)
   const backgroundShare = background === undefined ? undefined : await residentShare(largeFile)
-  const limit = memoryLimitBytes === undefined ? undefined : limitMemory(memoryLimitBytes)
+  const limit =
+    memoryLimitBytes === undefined ? undefined : limitMemory(memoryLimitBytes, scenario.name)
   let server: Server | undefined
   try {
     server = await startServer(mode, { root: data.root, workers, limit })
