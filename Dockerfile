@@ -12,11 +12,12 @@ RUN npm run build && npx tsc -b load
 # What only a build needs goes: other people's packages, and what compiling the native module left behind.
 RUN npm prune --omit=dev \
  && find node_modules/mmap-io/build ! -type d ! -path '*/build/Release/mmap-io.node' -delete \
+ && find node_modules/echarts -type f ! -name package.json ! -path '*/dist/echarts.min.js' -delete && rm -r node_modules/zrender \
  && find node_modules -type d -empty -delete \
  && find dist node_modules \( -name '.tsbuildinfo' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \) -type f -delete \
  && rm -rf dist/test
 # An image whose native module does not load must not come to be.
-RUN node dist/main.js --version && node -e "require('mmap-io'); require('koffi')"
+RUN node dist/main.js --version && node -e "require('mmap-io'); require('koffi')" && node dist/load/main.js --help > /dev/null
 
 FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="mmap-range-server" \

@@ -48,7 +48,8 @@ const steps = [
 ] as const
 
 function latencies(report: Report, scenario: string, title: string): Chart | undefined {
-  const rows = rowsOf(report.trials, scenario)
+  // who answered nothing has no latency, and a logarithm no zero
+  const rows = rowsOf(report.trials, scenario).filter((row) => row.requestsPerSecond > 0)
   if (rows.length === 0) return undefined
   return {
     name: `latency-${scenario}`,
@@ -68,8 +69,7 @@ function latencies(report: Report, scenario: string, title: string): Chart | und
         name: row.mode,
         type: 'line',
         color: colourOf(report, row.mode),
-        // a logarithm has no zero
-        data: steps.map(([key]) => Math.max(0.001, rounded(row.latencyMs[key])))
+        data: steps.map(([key]) => rounded(row.latencyMs[key]))
       }))
     }
   }

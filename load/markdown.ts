@@ -34,3 +34,33 @@ export function markdown(report: Report, charts: readonly Chart[]): string {
       .join('\n')
   ].join('\n\n')}\n`
 }
+
+const begin = '<!-- results: written by npm run load -- --docs docs -->'
+const end = '<!-- end of results -->'
+
+/** @returns the text with the main table between its marks; without marks it stays as it is */
+export function withMainTable(text: string, report: Report): string {
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)]
+  if (from === -1 || to < from) return text
+  return `${text.slice(0, from + begin.length)}\n${mainTable(report)}\n${text.slice(to)}`
+}
+
+/** Requests per second and the latency of 99 % of them; a scenario a line, a mode a column. */
+function mainTable({ settings, trials }: Report): string {
+  const modes = settings.modes.map(({ name }) => name)
+  const lines = settings.scenarios.map(({ name, says }) => {
+    const rows = rowsOf(trials, name)
+    const cells = modes.map((mode) => {
+      const row = rows.find((each) => each.mode === mode)
+      if (row === undefined) return ''
+      const rate = row.requestsPerSecond.toLocaleString('en', { maximumFractionDigits: 0 })
+      return `${rate}; ${row.latencyMs.p99.toLocaleString('en', { maximumSignificantDigits: 2 })} ms`
+    })
+    return [says, ...cells]
+  })
+  const head = [
+    ['requests per second; p99', ...modes],
+    ['---', ...modes.map(() => '---:')]
+  ]
+  return [...head, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}

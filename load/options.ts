@@ -45,7 +45,8 @@ Measures the modes of the service, and other servers that are installed, side by
   --file PATH         measure this file instead of one of random bytes; with --url: what to compare with
   --data DIR          where data is made, and removed again; on a disk, not in memory (load/)
   --out DIR           where results.json and report.html are written (results/)
-  --docs DIR          the report as results.md with pictures too, there
+  --docs DIR          the report as results.md with pictures too, there; and the main table in
+                      the README.md beside that folder, between its marks
   --help              this
 
 Modes:
@@ -146,12 +147,14 @@ function isForRemote({ file, cache, background, workers, memoryLimitBytes }: Sce
   return file === 'main' && cache === 'hot' && needs.every((need) => need === undefined)
 }
 
-function remoteMode(url: string): Mode {
+function remoteMode(url: string, _index: number, all: readonly string[]): Mode {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
     throw new UsageError(`--url ${url}: it may be the http or https URL of a file`)
   }
-  return { name: parsed.host, says: 'runs already', url: parsed.href }
+  const isAlone =
+    all.filter((other) => URL.canParse(other) && new URL(other).host === parsed.host).length === 1
+  return { name: isAlone ? parsed.host : parsed.href, says: 'runs already', url: parsed.href }
 }
 
 function named<T extends { readonly name: string }>(

@@ -1,9 +1,12 @@
 /** The report as one page that needs no network, and its charts as pictures. */
 import fs from 'node:fs'
-import * as echarts from 'echarts'
 import type { Chart } from './charts.ts'
 import { cellsOf, columns, type Report } from './report.ts'
 import { rowsOf } from './statistics.ts'
+
+// the same file draws in the page, and its pictures here
+const library = require.resolve('echarts/dist/echarts.min.js')
+const echarts: typeof import('echarts') = require(library)
 
 const style = `
 :root { color-scheme: light dark; --line: #8884; }
@@ -37,7 +40,6 @@ addEventListener('resize', () => { for (const chart of drawn) chart.resize() })
 `
 
 export function page(report: Report, charts: readonly Chart[]): string {
-  const library = fs.readFileSync(require.resolve('echarts/dist/echarts.min.js'), 'utf8')
   // within a script element nothing else may end it
   const data = JSON.stringify(charts.map(({ name, option }) => ({ name, option }))).replaceAll(
     '<',
@@ -68,7 +70,7 @@ ${tables(report)}
 <dl>${facts(report)
     .map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`)
     .join('\n')}</dl>
-<script>${library.replaceAll('</script', '<\\/script')}</script>
+<script>${fs.readFileSync(library, 'utf8').replaceAll('</script', '<\\/script')}</script>
 <script>const charts = ${data}\n${script}</script>
 </body>
 </html>
@@ -78,7 +80,7 @@ ${tables(report)}
 /** How to read it. */
 export function reading({ settings }: Report): string {
   const [first] = settings.modes
-  return `Each figure is the median of ${settings.rounds} interleaved rounds of ${settings.secondsOfTrial} s; ratios are to ${first?.name ?? 'the first'} in the same round, above 1 is more than it. Latency is seen from the client, in steps of a microsecond. A dash: this server does not tell.`
+  return `Each figure is the median of interleaved rounds (${settings.rounds}, of ${settings.secondsOfTrial} s each); ratios are to ${first?.name ?? 'the first'} in the same round, above 1 is more than it. Latency is seen from the client, in steps of a microsecond. A dash: this server does not tell.`
 }
 
 function tables({ settings, trials, skipped }: Report): string {

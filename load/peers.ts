@@ -52,7 +52,18 @@ const peers: readonly Peer[] = [
 
 /** Those that are installed here. */
 export function installedPeers(): readonly Mode[] {
-  return peers.filter(({ program }) => program.startsWith('@') || isOnPath(program))
+  return peers.filter(({ program }) =>
+    program.startsWith('@') ? isPackage(program) : isOnPath(program)
+  )
+}
+
+function isPackage(name: string): boolean {
+  try {
+    require.resolve(name)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function isOnPath(program: string): boolean {

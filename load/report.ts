@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { allCharts } from './charts.ts'
 import type { Machine } from './machine.ts'
-import { markdown } from './markdown.ts'
+import { markdown, withMainTable } from './markdown.ts'
 import type { Options } from './options.ts'
 import { page, picture } from './page.ts'
 import { type Row, rowsOf } from './statistics.ts'
@@ -93,6 +93,10 @@ export function writeReport(report: Report, { out, docs }: Options): string[] {
   ]
   if (docs !== undefined) {
     files.push([path.join(docs, 'results.md'), markdown(report, charts)])
+    const readme = path.join(docs, '..', 'README.md')
+    if (fs.existsSync(readme)) {
+      files.push([readme, withMainTable(fs.readFileSync(readme, 'utf8'), report)])
+    }
     for (const chart of charts) {
       files.push([path.join(docs, 'results', `${chart.name}.svg`), picture(chart)])
     }

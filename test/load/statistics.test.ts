@@ -1,0 +1,74 @@
+/** From trials to figures and sentences. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { latencySentence, throughputSentence } from '#load/charts.ts'
+import { median, rowsOf } from '#load/statistics.ts'
+import type { Trial } from '#load/trial.ts'
+
+function trial(mode: string, round: number, requests: number, p99 = 1000): Trial {
+  const same = { p50: 100, p75: 100, p90: 100, p99, p999: p99, p9999: p99, max: p99 }
+  return {
+    scenario: 'hot-4k',
+    mode,
+    round,
+    residentShareBefore: 1,
+    backgroundResidentShareBefore: undefined,
+    isStateProved: true,
+    result: {
+      requests,
+      bytes: requests * 4096,
+      seconds: 2,
+      requestsWithWarmUp: 2 * requests,
+      failures: 1,
+      wrongBytes: 0,
+      samplesCompared: 1,
+      latencyMicroseconds: same,
+      timelineRequests: []
+    },
+    used: mode === 'peer' ? {} : { userCpuSeconds: 1, systemCpuSeconds: 1, majorFaults: 3 },
+    timelineMajorFaults: [],
+    timelineBlockInputBytes: [],
+    isAliveAfter: true
+  }
+}
+
+describe('figures of the load', () => {
+  it('median', () => {
+    assert.equal(median([3, 1, 2]), 2)
+    assert.equal(median([4, 1, 2, 3]), 2.5)
+    assert.ok(Number.isNaN(median([])))
+  })
+
+  it('ratios are taken within rounds, so that a machine that drifts does not make one', () => {
+    const trials = [1000, 2000, 3000].flatMap((rate, round) => [
+      trial('mmap', round, rate),
+      trial('read', round, rate / 2)
+    ])
+    // another order within a later round
+    trials.reverse()
+    trials.unshift(trials.pop() as Trial)
+    const [mmap, read] = rowsOf(trials, 'hot-4k')
+    assert.equal(mmap?.mode, 'mmap')
+    assert.equal(mmap?.requestsPerSecond, 1000)
+    assert.equal(mmap?.spread, 1)
+    assert.equal(read?.ratioToFirst, 0.5)
+    assert.equal(read?.failures, 3)
+    assert.equal(mmap?.cpuMicroseconds, 500, '2 s for 4,000 requests with those of the warm-up')
+  })
+
+  it('what a server does not tell is unknown, not zero', () => {
+    const rows = rowsOf([trial('mmap', 0, 10), trial('peer', 0, 10)], 'hot-4k')
+    assert.equal(rows[0]?.majorFaults, 3)
+    assert.equal(rows[1]?.majorFaults, undefined)
+    assert.equal(rows[1]?.cpuMicroseconds, undefined)
+  })
+
+  it('sentences name the winner, whoever it is', () => {
+    const lost = rowsOf([trial('mmap', 0, 100, 2000), trial('peer', 0, 300, 1000)], 'hot-4k')
+    assert.match(throughputSentence('hot-4k', lost), /peer is the fastest, with 3 times/)
+    assert.match(latencySentence(lost), /2 ms with mmap; peer 1 ms \(0.5 times that\)/)
+    const won = rowsOf([trial('mmap', 0, 300), trial('peer', 0, 100, 5000)], 'hot-4k')
+    assert.match(throughputSentence('hot-4k', won), /mmap is the fastest\./)
+    assert.match(latencySentence(won), /peer 5 ms \(5 times that\)/)
+  })
+})
