@@ -95,6 +95,7 @@ async function run(job: Job): Promise<LoadResult> {
       // It decodes every body to a string that nobody reads, which would make it slower than what it measures.
       const queue = (client as { pipelinedRequests?: { addBody?: unknown } }).pipelinedRequests
       if (queue?.addBody !== undefined) queue.addBody = () => {}
+      if (load.rate !== undefined) pace(client, (1000 * load.connections) / load.rate, clients)
       client.on('response', (statusCode, responseBytes, ms) => {
         const isWanted = statusCode === (load.pattern === 'whole' ? 200 : 206)
         if (!isWanted) failures++
@@ -131,6 +132,39 @@ async function run(job: Job): Promise<LoadResult> {
     },
     timelineRequests: Array.from(timelineRequests, (count) => count ?? 0)
   }
+}
+
+/** What of autocannon's client, as it is pinned, has to do with a fixed rate. */
+interface PacedClient {
+  rate: number
+  rateInterval: NodeJS.Timeout
+  /** since the last beat */
+  reqsMadeThisSecond: number
+  /** a request is due as soon as the beat comes */
+  paused: boolean
+  cer: unknown
+  _doRequest(cer: unknown): void
+}
+
+/**
+ * One request at each beat: autocannon would send a second's requests one after the other as fast as they are
+ * answered, and then pause until the next second.
+ * @param place of the connection among the others, whose beats come between
+ */
+function pace(client: unknown, intervalMs: number, place: number): void {
+  const paced = client as PacedClient
+  clearInterval(paced.rateInterval)
+  paced.rate = 1
+  const beat = () => {
+    paced.reqsMadeThisSecond = 0
+    if (!paced.paused) return
+    paced.paused = false
+    paced._doRequest(paced.cer)
+  }
+  const begin = () => {
+    paced.rateInterval = setInterval(beat, intervalMs)
+  }
+  setTimeout(begin, (place % intervalMs) + 1)
 }
 
 function headersOf(pieces: Pieces): Record<string, string> {
