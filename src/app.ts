@@ -3,7 +3,7 @@ import sensible from '@fastify/sensible'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
-import { registerErrors } from './errors.ts'
+import { type ErrorsOptions, registerErrors } from './errors.ts'
 import { Observer } from './metrics/observer.ts'
 import { createMetrics, type Metrics, readMetrics } from './metrics/registry.ts'
 import { StallWatch } from './metrics/stalls.ts'
@@ -12,6 +12,7 @@ import { registerCors } from './routes/cors.ts'
 import { optionsHandler, registerFiles } from './routes/files.ts'
 import { registerOps, type Service } from './routes/ops.ts'
 import { registerResidency } from './routes/residency.ts'
+import { registerShedding } from './shedding.ts'
 import { openStorage } from './storage/storage.ts'
 import { WarmUp } from './warm-up.ts'
 
@@ -49,9 +50,15 @@ export async function buildApp(
   const core = await createCore(config, log, version, true)
   const { storage, metrics, observer, warmUp, readiness } = core
   const stalls = new StallWatch(config.stallThresholdMs, log)
-  const server = await createServer(log, observer)
+  const { counters } = storage
+  const server = await createServer({ log, observer, counters })
   const corsHeaders = await registerCors(server, config, optionsHandler(observer))
-  registerFiles(server, { config, storage, log, observer, stalls, corsHeaders })
+  // a context of its own: metrics and health are asked for most of all under overload
+  await server.register((context, _options, done) => {
+    registerShedding(context, config, observer)
+    registerFiles(context, { config, storage, log, observer, stalls, corsHeaders })
+    done()
+  })
   const service = whole ?? {
     metrics: () => readMetrics(metrics),
     whyNotReady: () => readiness.whyNot()
@@ -124,7 +131,7 @@ async function createOps(
   { storage, observer }: Core,
   service: Service
 ): Promise<FastifyInstance> {
-  const ops = await createServer(log, observer)
+  const ops = await createServer({ log, observer, counters: storage.counters })
   await ops.register((context, _options, done) => {
     registerOps(context, { service, observer })
     registerResidency(context, { storage, dotfiles: config.dotfiles })
@@ -133,7 +140,7 @@ async function createOps(
   return ops
 }
 
-async function createServer(log: Logger, observer: Observer): Promise<FastifyInstance> {
+async function createServer(errors: ErrorsOptions): Promise<FastifyInstance> {
   const server = fastify({
     // Fastify's own logger costs a child and two listeners for each request, a tenth of all small hot
     // requests; what we log, we log ourselves.
@@ -151,6 +158,6 @@ async function createServer(log: Logger, observer: Observer): Promise<FastifyIns
   // Every pipelined answer that waits for its turn listens for the end of the one connection.
   server.server.on('connection', (socket) => socket.setMaxListeners(0))
   await server.register(sensible)
-  registerErrors(server, log, observer)
+  registerErrors(server, errors)
   return server
 }

@@ -1,11 +1,13 @@
 /**
  * Every option of the service, as one table: from it come the flags, the environment variables, the defaults,
- * the checks and the text of --help. Nothing else reads process.argv or process.env.
+ * the checks and the text of --help. Nothing else reads process.argv or, but for libuv's own
+ * UV_THREADPOOL_SIZE, process.env.
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { grantedCpus } from './cpus.ts'
+import { affordableConnections } from './descriptors.ts'
 import { pageBytes } from './storage/native.ts'
 
 export interface Config {
@@ -20,6 +22,9 @@ export interface Config {
   readonly regionBytes: number
   readonly maxMappedBytes: number
   readonly maxOpenFiles: number
+  readonly maxConnections: number
+  readonly maxWaitingReads: number
+  readonly maxEventLoopDelayMs: number
   readonly revalidateMs: number
   readonly maxRanges: number
   readonly symlinks: 'deny' | 'within'
@@ -153,6 +158,28 @@ const options: { readonly [K in keyof Config]: Option<Config[K]> & { readonly fl
     default: '1000',
     help: 'open files that are kept',
     parse: integer(1, 1_000_000)
+  },
+  maxConnections: {
+    flag: 'max-connections',
+    value: 'N|auto',
+    default: 'auto',
+    help: 'connections of a process; requests on others get 503. auto: half of its file descriptors, at most 10000',
+    parse: (text) =>
+      text === 'auto' ? affordableConnections() : integer(1, 1_000_000, 'auto, or ')(text)
+  },
+  maxWaitingReads: {
+    flag: 'max-waiting-reads',
+    value: 'N',
+    default: '1000',
+    help: 'requests that may wait for a slow disk; others get 503. What is in memory does not wait',
+    parse: integer(1, 1_000_000)
+  },
+  maxEventLoopDelayMs: {
+    flag: 'max-event-loop-delay',
+    value: 'TIME',
+    default: '1s',
+    help: 'mean delay of the event loop beyond which requests get 503; 0ms: never',
+    parse: duration(0, 3600_000)
   },
   revalidateMs: {
     flag: 'revalidate',

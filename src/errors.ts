@@ -2,14 +2,29 @@
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
 import type { Observer } from './metrics/observer.ts'
+import { type Counters, countReason } from './storage/counters.ts'
 import { StorageError } from './storage/errors.ts'
 
-export function registerErrors(app: FastifyInstance, log: Logger, observer: Observer): void {
+export interface ErrorsOptions {
+  readonly log: Logger
+  readonly observer: Observer
+  readonly counters: Counters
+}
+
+export function registerErrors(
+  app: FastifyInstance,
+  { log, observer, counters }: ErrorsOptions
+): void {
   app.setNotFoundHandler((request, reply) => {
     observer.follow(request, reply)
     return reply.notFound()
   })
   app.setErrorHandler((error: FastifyError, _request, reply) => {
+    if (error instanceof StorageError && error.code === 'OVERLOADED') {
+      // no line in the log: there would be one for each, at the worst of moments
+      countReason(counters.shed, error.reason)
+      return reply.header('retry-after', 1).serviceUnavailable('the server has too much to do')
+    }
     if (error instanceof StorageError) return answerStorage(error, log, reply)
     const status = error.statusCode ?? 500
     // 503 is what we say on purpose; what else is 5xx here nobody meant
@@ -30,6 +45,7 @@ function answerStorage(error: StorageError, log: Logger, reply: FastifyReply): F
       log.error(details, 'out of file descriptors or memory: raise the limit of the process')
       return reply.header('retry-after', 1).serviceUnavailable('the server is at its limits')
     case 'CHANGED':
+    case 'SHORT_READ':
       log.warn(details, 'the file changes faster than it can be read')
       return reply.header('retry-after', 1).serviceUnavailable('the file is being changed')
     default:

@@ -5,6 +5,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { type Config, ConfigError, readCommand } from '#src/config.ts'
+import { affordableConnections } from '#src/descriptors.ts'
 import { mainFile, serve, tempFolder, until } from './helpers/serve.ts'
 import { unprivileged } from './helpers/unprivileged.ts'
 
@@ -63,6 +64,9 @@ describe('options', () => {
       regionBytes: 2 ** 28,
       maxMappedBytes: 2 ** 36,
       maxOpenFiles: 1000,
+      maxConnections: affordableConnections(),
+      maxWaitingReads: 1000,
+      maxEventLoopDelayMs: 1000,
       revalidateMs: 0,
       maxRanges: 64,
       symlinks: 'within',

@@ -50,6 +50,16 @@ export function registerStorageMetrics(registry: Registry, storage: Storage): vo
       setAll(this, 'reason', Object.fromEntries(counters.bodyFailures))
     }
   })
+  new Counter({
+    name: 'requests_shed_total',
+    help: 'Requests refused with 503 because a limit was reached',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      setAll(this, 'reason', Object.fromEntries(counters.shed))
+    }
+  })
+  gauge('waiting_reads', 'Reads that wait for a thread', () => storage.reads.waiting)
   gauge('mapped_bytes', 'Address space taken by mapped regions', () => regions.mappedBytes)
   gauge('mapped_regions', 'Mapped regions', () => regions.count)
   gauge('open_files', 'Open files kept for the next request', () => catalog.size)

@@ -1,5 +1,6 @@
 /** GET, HEAD and OPTIONS of files: from a request to an open file, a plan, and the way its body is sent. */
 import { METHODS } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
@@ -93,13 +94,22 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
       const wasTried = known !== undefined
       const answer = known ?? answerWith(await open(path, exchange), exchange, request, reply)
       known = undefined
+      // While it is being rewritten, two contents may have the same mtime, which has the steps of the kernel's
+      // clock, and a write that is halfway through has set it already.
+      const unsettledMs = answer.file.isVolatile ? settleMs - ageMs(answer.file) : 0
+      if (unsettledMs > 0) {
+        answer.file.release()
+        if (attempt > maxSettling) throw new StorageError('CHANGED', path)
+        await wait(unsettledMs)
+        continue
+      }
       try {
         return await responder.send(answer, wasTried)
       } catch (error) {
         // Changed before anything was sent: the answer is about the new content then. A file that changes
         // faster than it can be read is given up on.
         const hasChanged = error instanceof StorageError && changedCodes.has(error.code)
-        if (!hasChanged || attempt === 3) throw error
+        if (!hasChanged || attempt >= maxAttempts) throw error
       } finally {
         answer.file.release()
       }
@@ -140,6 +150,17 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
     const end = query < 0 ? target.length : query
     return decodeRequestPath(target.slice(start + config.prefix.length, end), config)
   }
+}
+
+// longer than a tick of the kernel's clock (10 ms at the most), and than one write(2) of 100 MB
+const settleMs = 50
+const maxSettling = 10
+const maxAttempts = 3
+
+/** Since its last change, as the file system tells it; a date in the future says nothing. */
+function ageMs({ generation: { mtimeNs } }: OpenFile): number {
+  const age = Date.now() - Number(mtimeNs / 1_000_000n)
+  return age < 0 ? Number.POSITIVE_INFINITY : age
 }
 
 const changedCodes: ReadonlySet<string> = new Set(['CHANGED', 'SHORT_READ'])

@@ -102,7 +102,7 @@ export class Responder {
   /** A small range that is cold: read, and sent only if the file is still the one that the headers describe. */
   async #sendCold(answer: Answer, range: ByteRange): Promise<unknown> {
     const { file, reply } = answer
-    const window = await this.#source.later(file, range.start, range.end)
+    const window = await this.#source.later(file, range.start, range.end, true)
     if (!(await file.hasSameContent())) {
       window.release()
       throw new StorageError('CHANGED', file.path)

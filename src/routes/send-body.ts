@@ -100,6 +100,7 @@ function releaseAll(batch: readonly Piece[]): void {
 async function* nextBatches(body: Body): AsyncGenerator<readonly Piece[]> {
   let batch: Piece[] = []
   let batchBytes = 0
+  let hasBegun = false
   try {
     for (const { part, isTail } of splitTail(body)) {
       if (isTail && batchBytes > 0) {
@@ -112,7 +113,8 @@ async function* nextBatches(body: Body): AsyncGenerator<readonly Piece[]> {
         continue
       }
       for (let at = part.start; at < part.end; ) {
-        const window = await nextWindow(body, at, part.end, isTail)
+        const window = await nextWindow(body, at, part.end, { isTail, mayRefuse: !hasBegun })
+        hasBegun = true
         batch.push(window)
         batchBytes += window.bytes.length
         at += window.bytes.length
@@ -135,7 +137,12 @@ async function* nextBatches(body: Body): AsyncGenerator<readonly Piece[]> {
   }
 }
 
-async function nextWindow(body: Body, at: number, end: number, isTail: boolean): Promise<Window> {
+async function nextWindow(
+  body: Body,
+  at: number,
+  end: number,
+  { isTail, mayRefuse }: { readonly isTail: boolean; readonly mayRefuse: boolean }
+): Promise<Window> {
   const { file, source, exchange } = body
   if (isTail) return source.later(file, at, end)
   const window = withFaults(body, () => {
@@ -145,7 +152,7 @@ async function nextWindow(body: Body, at: number, end: number, isTail: boolean):
   })
   if (window === undefined) exchange.coldWindows++
   else exchange.residentWindows++
-  return window ?? source.later(file, at, end)
+  return window ?? source.later(file, at, end, mayRefuse)
 }
 
 function withFaults<T>(body: Body, work: () => T): T {

@@ -31,9 +31,10 @@ export interface ByteSource {
 
   /**
    * The same window by way of the thread pool.
-   * @throws StorageError READ_FAILED or SHORT_READ, with the offset
+   * @param mayRefuse whether to fail rather than to wait behind too many others (default: false)
+   * @throws StorageError READ_FAILED or SHORT_READ, with the offset; OVERLOADED
    */
-  later(file: OpenFile, start: number, end: number): Promise<Window>
+  later(file: OpenFile, start: number, end: number, mayRefuse?: boolean): Promise<Window>
 
   /**
    * A mapped window shows what the file holds when the socket takes it, so a change can be noticed only

@@ -16,6 +16,8 @@ export interface CatalogOptions {
   readonly maxOpenFiles: number
   /** how long a generation is trusted without asking the file system again; 0: never */
   readonly revalidateMs: number
+  /** requests that may wait for the file system to open a file or to tell of it */
+  readonly maxWaiting: number
   /** called once for each file that is kept, before its first use */
   readonly whenOpened?: (file: OpenFile) => void
   /** called once for each file that is let go, before its descriptor is closed */
@@ -24,12 +26,19 @@ export interface CatalogOptions {
 
 // What is deleted or replaced gives its disk space back after this at the latest, asked for or not.
 const sweepIntervalMs = 2000
+// How long a file that was rewritten in place is expected to be rewritten again.
+const volatileMs = 10_000
 
 export class Catalog {
   readonly #options: CatalogOptions
   readonly #isRootLocal: boolean
   readonly #files: LRUCache<string, OpenFile>
   readonly #opening = new Map<string, Promise<void>>()
+  /** by inode and by path, what files were when they were let go because they had changed; size in bytes */
+  readonly #changed = new LRUCache<string, { readonly size: number; readonly isVolatile: boolean }>(
+    { max: 2000, ttl: volatileMs }
+  )
+  #waiting = 0
   readonly #sweeper: NodeJS.Timeout
   #isSweeping = false
 
@@ -68,9 +77,21 @@ export class Catalog {
 
   /**
    * The open file of a path, opened or asked about on the thread pool; retained, the caller releases it.
-   * @throws StorageError NOT_FOUND, EXHAUSTED, READ_FAILED
+   * @throws StorageError NOT_FOUND, EXHAUSTED, READ_FAILED, OVERLOADED
    */
   async open(path: string): Promise<OpenFile> {
+    if (this.#waiting >= this.#options.maxWaiting) {
+      throw new StorageError('OVERLOADED', path, { reason: 'opens' })
+    }
+    this.#waiting++
+    try {
+      return await this.#openOrAsk(path)
+    } finally {
+      this.#waiting--
+    }
+  }
+
+  async #openOrAsk(path: string): Promise<OpenFile> {
     for (;;) {
       const file = this.#files.get(path)
       if (file?.tryRetain()) {
@@ -107,6 +128,7 @@ export class Catalog {
       try {
         const file = await openFile(root, path, symlinks, whenRetired)
         whenOpened?.(file)
+        this.#watchRewrites(file)
         file.tryRetain()
         this.#files.set(path, file)
         return file
@@ -145,7 +167,22 @@ export class Catalog {
     return isCurrent
   }
 
+  /**
+   * A file that has the inode of one that changed was rewritten in place. One that only grew was appended to,
+   * and what it had is as it was. Whoever rewrote what a path named will do it again, even after a rename.
+   */
+  #watchRewrites(file: OpenFile): void {
+    const same = this.#changed.get(inodeOf(file))
+    const wasRewritten = same !== undefined && (same.isVolatile || file.size <= same.size)
+    if (wasRewritten || this.#changed.get(file.path)?.isVolatile) {
+      file.volatileUntilMs = performance.now() + volatileMs
+    }
+  }
+
   #drop(file: OpenFile): void {
+    const was = { size: file.size, isVolatile: file.isVolatile }
+    this.#changed.set(inodeOf(file), was)
+    this.#changed.set(file.path, was)
     if (this.#files.peek(file.path) === file) this.#files.delete(file.path)
   }
 
@@ -166,4 +203,8 @@ export class Catalog {
       this.#isSweeping = false
     }
   }
+}
+
+function inodeOf({ generation: { dev, ino } }: OpenFile): string {
+  return `${dev}:${ino}`
 }

@@ -10,6 +10,8 @@ export interface Counters {
   readonly mappingFailures: Map<string, number>
   /** responses cut before their Content-Length was reached, by reason */
   readonly bodyFailures: Map<string, number>
+  /** requests refused with 503 before anything was done for them, by what was at its limit */
+  readonly shed: Map<string, number>
 }
 
 export function createCounters(): Counters {
@@ -19,7 +21,8 @@ export function createCounters(): Counters {
     regionEvictions: 0,
     // what is to be expected starts at 0, so that a first time is an increase to whoever watches
     mappingFailures: startAtZero('limit', 'ENOMEM', 'ENODEV'),
-    bodyFailures: startAtZero('changed', 'truncated', 'read_failed', 'client_gone')
+    bodyFailures: startAtZero('changed', 'truncated', 'read_failed', 'client_gone'),
+    shed: startAtZero('connections', 'event_loop', 'reads', 'opens')
   }
 }
 

@@ -11,6 +11,8 @@ export type StorageErrorCode =
   | 'SHORT_READ'
   /** the file has another content than when the response began */
   | 'CHANGED'
+  /** too many requests wait for the storage already */
+  | 'OVERLOADED'
 
 export class StorageError extends Error {
   readonly code: StorageErrorCode

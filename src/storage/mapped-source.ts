@@ -32,6 +32,8 @@ export class MappedSource implements ByteSource {
 
   now(file: OpenFile, start: number, end: number): Window | undefined {
     const { regions, counters, windowBytes, isGuarded } = this.#options
+    // a change between the look at its generation and the write would be sent; a copy is checked after it was made
+    if (isGuarded && file.isVolatile) return undefined
     if (isGuarded && !file.isTrusted) return this.#copyCached(file, start, end)
     const region = regions.at(file, start)
     if (region === undefined) return this.#copyCached(file, start, end)
@@ -45,8 +47,8 @@ export class MappedSource implements ByteSource {
     return new MappedWindow(regions, region, from, to)
   }
 
-  later(file: OpenFile, start: number, end: number): Promise<Window> {
-    return this.#options.fallback.later(file, start, end)
+  later(file: OpenFile, start: number, end: number, mayRefuse?: boolean): Promise<Window> {
+    return this.#options.fallback.later(file, start, end, mayRefuse)
   }
 
   /**

@@ -35,6 +35,11 @@ export class OpenFile implements RegionOwner {
   cannotReadCached = false
   /** when its path was last seen to name this generation; performance.now() */
   checkedAtMs = performance.now()
+  /**
+   * Until when it is served by copies that are checked after they were made, because its content was rewritten
+   * in place a moment ago and is likely to be again; performance.now()
+   */
+  volatileUntilMs = 0
   readonly regions: (Region | undefined)[] = []
   unmappable: string | undefined
   readonly #absolutePath: string
@@ -65,6 +70,10 @@ export class OpenFile implements RegionOwner {
     this.#pathBytes = Buffer.from(`${facts.absolutePath}\0`)
     this.#key = generationKey(this.generation)
     this.#whenRetired = facts.whenRetired
+  }
+
+  get isVolatile(): boolean {
+    return this.volatileUntilMs > 0 && performance.now() < this.volatileUntilMs
   }
 
   /** Whether the path still names this content. Synchronous: only for a local file. */

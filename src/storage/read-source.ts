@@ -5,6 +5,7 @@ import type { ByteSource, Window } from './byte-source.ts'
 import { StorageError } from './errors.ts'
 import { announce } from './native.ts'
 import type { OpenFile } from './open-file.ts'
+import type { ReadQueue } from './read-queue.ts'
 import type { WindowBuffers } from './window-buffers.ts'
 
 // Longer than copying any window from memory takes, shorter than a disk's answer to one.
@@ -14,18 +15,30 @@ export class ReadSource implements ByteSource {
   readonly sendsMapped = false
   readonly #buffers: WindowBuffers
   readonly #windowBytes: number
+  readonly #queue: ReadQueue
 
   /** @param windowBytes most bytes of one window */
-  constructor(buffers: WindowBuffers, windowBytes: number) {
+  constructor(buffers: WindowBuffers, windowBytes: number, queue: ReadQueue) {
     this.#buffers = buffers
     this.#windowBytes = windowBytes
+    this.#queue = queue
   }
 
   now(): undefined {
     return undefined
   }
 
-  later(file: OpenFile, start: number, end: number): Promise<Window> {
+  async later(file: OpenFile, start: number, end: number, mayRefuse = false): Promise<ReadWindow> {
+    const turn = this.#queue.enter(file.path, mayRefuse)
+    if (turn !== undefined) await turn
+    try {
+      return await this.#read(file, start, end)
+    } finally {
+      this.#queue.leave()
+    }
+  }
+
+  #read(file: OpenFile, start: number, end: number): Promise<ReadWindow> {
     const length = Math.min(end - start, this.#windowBytes)
     const startedAtMs = performance.now()
     const finish = () => {

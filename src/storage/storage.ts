@@ -5,6 +5,7 @@ import { type Counters, createCounters } from './counters.ts'
 import { MappedSource } from './mapped-source.ts'
 import { forgoReadahead } from './native.ts'
 import type { OpenFile, SymlinkPolicy } from './open-file.ts'
+import { poolThreads, ReadQueue, readersOf } from './read-queue.ts'
 import { ReadSource } from './read-source.ts'
 import { RegionTable } from './regions.ts'
 import { WindowBuffers } from './window-buffers.ts'
@@ -19,6 +20,8 @@ export interface StorageOptions {
   readonly maxMappedBytes: number
   readonly maxOpenFiles: number
   readonly revalidateMs: number
+  /** requests that may wait for a read, and as many for the opening of a file */
+  readonly maxWaitingReads: number
   readonly symlinks: SymlinkPolicy
 }
 
@@ -29,6 +32,7 @@ export interface Storage {
   readonly reader: ReadSource
   readonly regions: RegionTable
   readonly counters: Counters
+  readonly reads: ReadQueue
   /** open descriptors of files, those of running responses included */
   close(): void
 }
@@ -41,14 +45,17 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const counters = createCounters()
   const buffers = new WindowBuffers(maxIdleBufferBytes)
   const regions = new RegionTable(options, counters)
-  const read = new ReadSource(buffers, options.windowBytes)
-  const { windowBytes, isGuarded } = options
+  const { windowBytes, isGuarded, maxWaitingReads } = options
+  const maxRunning = readersOf(poolThreads())
+  const queue = new ReadQueue({ maxRunning, maxWaiting: maxWaitingReads })
+  const read = new ReadSource(buffers, windowBytes, queue)
   const source =
     options.mode === 'read'
       ? read
       : new MappedSource({ regions, fallback: read, buffers, counters, windowBytes, isGuarded })
   const catalog = await Catalog.open({
     ...options,
+    maxWaiting: maxWaitingReads,
     whenOpened: (file: OpenFile) => {
       // Pages that the kernel read ahead carry a mark: who touches one in a mapping starts the next readahead,
       // and waits for a place in the queue of the disk. That would be the event loop.
@@ -56,5 +63,13 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     },
     whenRetired: (file: OpenFile) => regions.retireAll(file)
   })
-  return { catalog, source, reader: read, regions, counters, close: () => catalog.close() }
+  return {
+    catalog,
+    source,
+    reader: read,
+    reads: queue,
+    regions,
+    counters,
+    close: () => catalog.close()
+  }
 }

@@ -64,6 +64,8 @@ export interface ServeOptions {
   readonly uid?: number
   readonly gid?: number
   readonly env?: Readonly<Record<string, string>>
+  /** words before the command, such as prlimit and its options */
+  readonly under?: readonly string[]
 }
 
 /** The program itself, as a process of its own on a free port; killed after the test. */
@@ -71,10 +73,11 @@ export function serve(
   t: Lifetime,
   root: string,
   args: readonly string[] = [],
-  { env, ...user }: ServeOptions = {}
+  { env, under = [], ...user }: ServeOptions = {}
 ): Promise<Serving> {
-  const words = [mainFile, '--root', root, '--port', '0', '--log-level', 'debug', ...args]
-  const child = spawn(process.execPath, words, {
+  const own = [process.execPath, mainFile, '--root', root, '--port', '0', '--log-level', 'debug']
+  const [program, ...words] = [...under, ...own, ...args] as [string, ...string[]]
+  const child = spawn(program, words, {
     ...user,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -154,6 +154,7 @@ async function openPattern(
     regionBytes,
     maxMappedBytes: 2 ** 30,
     maxOpenFiles: 10,
+    maxWaitingReads: 1000,
     revalidateMs: 0,
     symlinks: 'within',
     ...kind.options

@@ -339,6 +339,7 @@ describe('catalog: the sweep', { concurrency: true }, () => {
           regionBytes: 2 ** 16,
           maxMappedBytes: 2 ** 30,
           maxOpenFiles: 10,
+          maxWaitingReads: 1000,
           revalidateMs: 3_600_000,
           symlinks: 'within'
         })
@@ -383,6 +384,7 @@ async function catalogOf(
     root,
     symlinks: 'within',
     maxOpenFiles: 100,
+    maxWaiting: 1000,
     revalidateMs: 0,
     whenRetired: () => {},
     ...options

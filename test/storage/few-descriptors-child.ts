@@ -16,6 +16,7 @@ async function main(root: string): Promise<void> {
     root,
     symlinks: 'within',
     maxOpenFiles: 1000,
+    maxWaiting: 1000,
     revalidateMs: 0,
     whenRetired: () => {}
   })

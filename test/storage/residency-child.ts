@@ -17,6 +17,7 @@ async function main(root: string): Promise<void> {
     regionBytes: 2 ** 24,
     maxMappedBytes: 2 ** 30,
     maxOpenFiles: 10,
+    maxWaitingReads: 1000,
     revalidateMs: 0,
     symlinks: 'within'
   })

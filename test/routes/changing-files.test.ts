@@ -1,0 +1,156 @@
+/**
+ * Files that change all the time under readers: whatever completes is of one content, and that of its ETag.
+ * CHANGING_SECONDS says for how long.
+ */
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import http from 'node:http'
+import { join } from 'node:path'
+import { it } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { type Answer, get, serve, tempFolder, until } from '../helpers/serve.ts'
+import { descriptors, mappedBytes } from '../storage/kernel-view.ts'
+
+const seconds = Number(process.env.CHANGING_SECONDS ?? 8)
+const mostBytes = 2 ** 21
+const base = Buffer.from(Array.from({ length: mostBytes }, (_, i) => i * 7 + (i >>> 8) * 13))
+// times 101 is a permutation of the bytes: of each byte of a file it can be told which content it is of
+const contents = Array.from({ length: 256 }, (_, version) =>
+  base.map((byte) => byte + version * 101)
+)
+
+for (const mode of ['mmap', 'read'] as const) {
+  for (const workers of mode === 'mmap' ? ['1', '2'] : ['1']) {
+    it(`files that change under 16 connections, ${mode}, ${workers} worker(s)`, {
+      timeout: (seconds + 60) * 1000
+    }, async (t) => {
+      const root = tempFolder(t)
+      const names = ['a', 'b', 'c', 'd']
+      const files = names.map((name) => new ChangingFile(join(root, name)))
+      const server = await serve(t, root, [
+        ...['--mode', mode, '--workers', workers, '--log-level', 'warn', '--window-bytes', '128KiB']
+      ]).catch((error: unknown) => assert.fail(String(error)))
+      const seen = { complete: 0, cut: 0 } as Record<string, number>
+      const versionOf = new Map<string, number>()
+      let isOver = false
+      const changer = (async () => {
+        for (let n = 0; !isOver; n++) {
+          const file = files[n % files.length] as ChangingFile
+          file.change()
+          await wait(Math.random() * 40)
+        }
+      })()
+      const readers = Array.from({ length: 16 }, async () => {
+        const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+        while (!isOver) {
+          const name = names[Math.floor(Math.random() * names.length)]
+          const start = Math.floor(Math.random() * mostBytes)
+          const length = 1 + Math.floor(Math.random() * (Math.random() < 0.5 ? 10_000 : 600_000))
+          const headers = { range: `bytes=${start}-${start + length - 1}` }
+          const answer = await get(`${server.url}${name}`, {
+            agent,
+            headers,
+            timeout: 10_000
+          }).catch((error: NodeJS.ErrnoException) => error)
+          if (answer instanceof Error) {
+            // cut: the connection went, before the body was complete
+            assert.ok(
+              ['ECONNRESET', 'EPIPE'].includes((answer as NodeJS.ErrnoException).code ?? '')
+            )
+            seen.cut = (seen.cut ?? 0) + 1
+            continue
+          }
+          seen[answer.status] = (seen[answer.status] ?? 0) + 1
+          assert.ok([206, 404, 416, 503].includes(answer.status), `status ${answer.status}`)
+          if (answer.status === 206) {
+            assertOneContent(answer, start, `${name}`, versionOf)
+            seen.complete = (seen.complete ?? 0) + 1
+          }
+        }
+        agent.destroy()
+      })
+      await Promise.race([wait(seconds * 1000), Promise.all(readers)])
+      isOver = true
+      await changer
+      await Promise.all(readers)
+      t.diagnostic(JSON.stringify(seen))
+      assert.ok((seen.complete ?? 0) > 100)
+      // after the last change each next request sees the newest content
+      for (const [n, file] of files.entries()) {
+        const { status, body } = await get(`${server.url}${names[n]}`)
+        assert.equal(status, 200)
+        assert.ok(body.equals(fs.readFileSync(file.path)))
+      }
+      // and what was replaced or deleted takes no space any more
+      for (const { path } of files) fs.rmSync(path)
+      if (workers !== '1') return
+      await until(
+        'nothing of them is held',
+        () => {
+          const held = files.some(({ path }) => mappedBytes(path, server.pid) > 0)
+          return !held && descriptors(root, server.pid) === 0
+        },
+        30_000
+      )
+    })
+  }
+}
+
+function assertOneContent(
+  { headers, body }: Answer,
+  start: number,
+  name: string,
+  versionOf: Map<string, number>
+): void {
+  assert.equal(body.length, Number(headers['content-length']))
+  const first = body[0] as number
+  const version = contents.findIndex((content) => content[start] === first)
+  const expected = contents[version]?.subarray(start, start + body.length)
+  if (expected === undefined || !body.equals(expected)) {
+    const at = body.findIndex((byte, i) => byte !== expected?.[i])
+    assert.fail(`spliced at ${at} of ${body.length} bytes from ${start}`)
+  }
+  const key = `${name} ${headers.etag}`
+  const before = versionOf.get(key) ?? version
+  versionOf.set(key, version)
+  assert.equal(version, before, 'two contents with one ETag')
+}
+
+class ChangingFile {
+  readonly path: string
+  #version = 0
+  #size = mostBytes
+
+  constructor(path: string) {
+    this.path = path
+    this.#write(path)
+  }
+
+  /** Shrinks, grows, is rewritten in place, is replaced, or is deleted and made anew. */
+  change(): void {
+    const what = Math.floor(Math.random() * 6)
+    if (what === 0) {
+      this.#size = Math.floor(Math.random() * this.#size)
+      fs.truncateSync(this.path, this.#size)
+    } else if (what === 1 && this.#size < mostBytes) {
+      const end = Math.min(mostBytes, this.#size + Math.floor(Math.random() * 500_000))
+      fs.appendFileSync(this.path, (contents[this.#version] as Buffer).subarray(this.#size, end))
+      this.#size = end
+    } else if (what <= 3) {
+      this.#version = (this.#version + 1) % 256
+      const fd = fs.openSync(this.path, 'r+')
+      fs.writeSync(fd, contents[this.#version] as Buffer, 0, this.#size, 0)
+      fs.closeSync(fd)
+    } else {
+      if (what === 5) fs.rmSync(this.path)
+      this.#version = (this.#version + 1) % 256
+      this.#size = mostBytes
+      this.#write(`${this.path}.new`)
+      fs.renameSync(`${this.path}.new`, this.path)
+    }
+  }
+
+  #write(path: string): void {
+    fs.writeFileSync(path, (contents[this.#version] as Buffer).subarray(0, this.#size))
+  }
+}
