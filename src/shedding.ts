@@ -26,8 +26,8 @@ export function registerShedding(
     socket.once('close', () => connections--)
     if (connections > maxConnections) excess.add(socket)
   })
-  // those that do not even ask are not accepted, so that their number has an end
-  server.maxConnections = Math.ceil(maxConnections * 1.1) + 8
+  // Beyond these there is no descriptor left to be polite: they are reset.
+  server.maxConnections = Math.ceil(maxConnections * 1.5)
 
   context.addHook('onRequest', (request, reply, done) => {
     if (connections <= maxConnections || !excess.has(request.raw.socket)) return done()

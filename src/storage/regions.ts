@@ -3,6 +3,7 @@
  * least recently used go, and never lets one go that a response still uses. It knows nothing of residency.
  */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { type Counters, countReason } from './counters.ts'
 import { letGo, type Mapping, MappingError, map, pageBytes } from './native.ts'
 
@@ -48,6 +49,8 @@ export interface RegionLimits {
   readonly regionBytes: number
   /** most address space that all regions may take together */
   readonly maxMappedBytes: number
+  /** most mappings that the kernel grants a process, vm.max_map_count; default: as it is set */
+  readonly maxMaps?: number
 }
 
 export class RegionTable {
@@ -57,10 +60,21 @@ export class RegionTable {
   readonly #mapped = new Set<Region>()
   #newest: Region | undefined
   #mappedBytes = 0
+  /** The others are for V8, for malloc and for threads, which end the process when they get none. */
+  readonly #maxRegions: number
+  /** let go, but mappings still, inaccessible, until the collector comes by */
+  #reserved = 0
+  readonly #maxReserved: number
+  readonly #collected = new FinalizationRegistry<undefined>(() => {
+    this.#reserved--
+  })
 
   constructor(limits: RegionLimits, counters: Counters) {
     this.#limits = limits
     this.#counters = counters
+    const { maxMaps = mapLimit() } = limits
+    this.#maxRegions = Math.floor(maxMaps / 2)
+    this.#maxReserved = Math.floor(maxMaps / 4)
   }
 
   /** address space taken by regions, in bytes */
@@ -142,10 +156,14 @@ export class RegionTable {
     }
   }
 
-  /** Whether `length` more bytes fit below the limit, after letting go what is not in use. */
+  /** Whether `length` more bytes and one more region fit below the limits, after letting go what is not in use. */
   #makeRoom(length: number): boolean {
-    if (length > this.#limits.maxMappedBytes) return false
-    while (this.#mappedBytes + length > this.#limits.maxMappedBytes) {
+    const { maxMappedBytes } = this.#limits
+    if (length > maxMappedBytes || this.#reserved >= this.#maxReserved) return false
+    while (
+      this.#mappedBytes + length > maxMappedBytes ||
+      this.#mapped.size + 1 > this.#maxRegions
+    ) {
       if (!this.#evictOne()) return false
     }
     return true
@@ -171,6 +189,8 @@ export class RegionTable {
     this.#mapped.delete(region)
     if (this.#newest === region) this.#newest = undefined
     this.#mappedBytes -= region.mappedBytes
+    this.#reserved++
+    this.#collected.register(region.mapping.bytes.buffer, undefined)
     try {
       letGo(region.mapping)
     } catch (error) {
@@ -178,6 +198,15 @@ export class RegionTable {
       // the kernel has no room to split a mapping; the collector still unmaps it in its own time
       countReason(this.#counters.mappingFailures, error.reason)
     }
+  }
+}
+
+/** @see proc_sys_vm(5) */
+function mapLimit(): number {
+  try {
+    return Number(readFileSync('/proc/sys/vm/max_map_count', 'utf8'))
+  } catch {
+    return 65_530
   }
 }
 

