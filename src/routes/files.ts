@@ -9,6 +9,7 @@ import { decodeRequestPath } from '../http/request-path.ts'
 import { Exchange } from '../metrics/exchange.ts'
 import type { Observer } from '../metrics/observer.ts'
 import type { StallWatch } from '../metrics/stalls.ts'
+import { settleMs } from '../storage/catalog.ts'
 import { StorageError } from '../storage/errors.ts'
 import type { OpenFile } from '../storage/open-file.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -94,9 +95,8 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
       const wasTried = known !== undefined
       const answer = known ?? answerWith(await open(path, exchange), exchange, request, reply)
       known = undefined
-      // While it is being rewritten, two contents may have the same mtime, which has the steps of the kernel's
-      // clock, and a write that is halfway through has set it already.
-      const unsettledMs = answer.file.isVolatile ? settleMs - ageMs(answer.file) : 0
+      // a copy that is checked against the generation proves nothing before
+      const unsettledMs = answer.file.isVolatile ? settleMs - answer.file.ageMs() : 0
       if (unsettledMs > 0) {
         answer.file.release()
         if (attempt > maxSettling) throw new StorageError('CHANGED', path)
@@ -152,15 +152,7 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
   }
 }
 
-// longer than a tick of the kernel's clock (10 ms at the most), and than one write(2) of 100 MB
-const settleMs = 50
 const maxSettling = 10
 const maxAttempts = 3
-
-/** Since its last change, as the file system tells it; a date in the future says nothing. */
-function ageMs({ generation: { mtimeNs } }: OpenFile): number {
-  const age = Date.now() - Number(mtimeNs / 1_000_000n)
-  return age < 0 ? Number.POSITIVE_INFINITY : age
-}
 
 const changedCodes: ReadonlySet<string> = new Set(['CHANGED', 'SHORT_READ'])

@@ -94,7 +94,9 @@ export class Responder {
     if (plan.body.length === 0) return this.#sendHeadersOnly(answer)
     if (!wasTried && this.sendAtOnce(answer)) return answer.reply
     const range = onlyRange(plan.body)
-    if (exchange.coldWindows > 0 && range !== undefined) return this.#sendCold(answer, range)
+    const isOneWindow = range !== undefined && range.end - range.start <= this.#windowBytes
+    // otherwise it crosses regions
+    if (isOneWindow && exchange.coldWindows > 0) return this.#sendCold(answer, range)
     await this.#sendWindows(answer)
     return answer.reply
   }

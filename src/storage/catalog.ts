@@ -28,6 +28,11 @@ export interface CatalogOptions {
 const sweepIntervalMs = 2000
 // How long a file that was rewritten in place is expected to be rewritten again.
 const volatileMs = 10_000
+/**
+ * How long after a change two contents may have the same mtime, which has the steps of the kernel's clock (10 ms
+ * at the most), and one write(2), of 100 MB or so, may still be at work.
+ */
+export const settleMs = 50
 
 export class Catalog {
   readonly #options: CatalogOptions
@@ -174,9 +179,10 @@ export class Catalog {
   #watchRewrites(file: OpenFile): void {
     const same = this.#changed.get(inodeOf(file))
     const wasRewritten = same !== undefined && (same.isVolatile || file.size <= same.size)
-    if (wasRewritten || this.#changed.get(file.path)?.isVolatile) {
-      file.volatileUntilMs = performance.now() + volatileMs
-    }
+    const before = this.#changed.get(file.path)
+    // what was renamed to this path may be in the middle of being rewritten now
+    const mayBeRewritten = before !== undefined && (before.isVolatile || file.ageMs() < settleMs)
+    if (wasRewritten || mayBeRewritten) file.volatileUntilMs = performance.now() + volatileMs
   }
 
   #drop(file: OpenFile): void {

@@ -76,6 +76,12 @@ export class OpenFile implements RegionOwner {
     return this.volatileUntilMs > 0 && performance.now() < this.volatileUntilMs
   }
 
+  /** Since its last change, as the file system tells it; a date in the future tells nothing and is Infinity. */
+  ageMs(): number {
+    const age = Date.now() - Number(this.generation.mtimeNs / 1_000_000n)
+    return age < 0 ? Number.POSITIVE_INFINITY : age
+  }
+
   /** Whether the path still names this content. Synchronous: only for a local file. */
   isStillNamed(): boolean {
     return pathStillNames(this.#pathBytes, this.#key)
