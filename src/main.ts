@@ -1,8 +1,8 @@
 /** The process: options in, service up, signals out. Alone calls process.exit. */
 
 // Before anything can start libuv's thread pool: its 4 threads are fewer than a handful of cold readers keep
-// busy on a slow disk, and then nobody else's file can be opened. 24 was measured to leave hot requests alone.
-process.env.UV_THREADPOOL_SIZE ??= '24'
+// busy on a slow disk, and then nobody else's file can be opened. See storage-queue.ts for who gets how many.
+process.env.UV_THREADPOOL_SIZE ??= '32'
 
 import cluster from 'node:cluster'
 import { once } from 'node:events'

@@ -148,7 +148,10 @@ export class Responder {
       forget()
       window.release()
       try {
-        if (!response.writableFinished) throw connectionFailure(socket.errored)
+        // a response counts as finished as well when the write of its last bytes has failed
+        if (!response.writableFinished || socket.errored !== null) {
+          throw connectionFailure(socket.errored)
+        }
         this.#count(exchange, window)
         // What the kernel took late, it may have taken from another content; it still holds some of it.
         if (window.source === 'mapped' && !(await file.hasSameContent())) {

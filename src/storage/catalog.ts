@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { StorageError } from './errors.ts'
 import { isLocalPath, type OpenFile, openFile, type SymlinkPolicy } from './open-file.ts'
+import { poolThreads, StorageQueue, sharesOf } from './storage-queue.ts'
 
 export interface CatalogOptions {
   /** absolute path of the folder that is served */
@@ -16,7 +17,7 @@ export interface CatalogOptions {
   readonly maxOpenFiles: number
   /** how long a generation is trusted without asking the file system again; 0: never */
   readonly revalidateMs: number
-  /** requests that may wait for the file system to open a file or to tell of it */
+  /** requests that may wait for the opening of a file */
   readonly maxWaiting: number
   /** called once for each file that is kept, before its first use */
   readonly whenOpened?: (file: OpenFile) => void
@@ -43,13 +44,18 @@ export class Catalog {
   readonly #changed = new LRUCache<string, { readonly size: number; readonly isVolatile: boolean }>(
     { max: 2000, ttl: volatileMs }
   )
-  #waiting = 0
+  readonly #openers: StorageQueue
   readonly #sweeper: NodeJS.Timeout
   #isSweeping = false
 
   private constructor(options: CatalogOptions, isRootLocal: boolean) {
     this.#options = options
     this.#isRootLocal = isRootLocal
+    this.#openers = new StorageQueue({
+      what: 'opens',
+      maxRunning: sharesOf(poolThreads()).openers,
+      maxWaiting: options.maxWaiting
+    })
     this.#files = new LRUCache({
       max: options.maxOpenFiles,
       dispose: (file: OpenFile) => file.retire()
@@ -85,18 +91,6 @@ export class Catalog {
    * @throws StorageError NOT_FOUND, EXHAUSTED, READ_FAILED, OVERLOADED
    */
   async open(path: string): Promise<OpenFile> {
-    if (this.#waiting >= this.#options.maxWaiting) {
-      throw new StorageError('OVERLOADED', path, { reason: 'opens' })
-    }
-    this.#waiting++
-    try {
-      return await this.#openOrAsk(path)
-    } finally {
-      this.#waiting--
-    }
-  }
-
-  async #openOrAsk(path: string): Promise<OpenFile> {
     for (;;) {
       const file = this.#files.get(path)
       if (file?.tryRetain()) {
@@ -131,7 +125,7 @@ export class Catalog {
     const { root, symlinks, whenOpened, whenRetired } = this.#options
     for (let attempt = 0; ; attempt++) {
       try {
-        const file = await openFile(root, path, symlinks, whenRetired)
+        const file = await this.#inTurn(path, () => openFile(root, path, symlinks, whenRetired))
         whenOpened?.(file)
         this.#watchRewrites(file)
         file.tryRetain()
@@ -144,6 +138,16 @@ export class Catalog {
         for (let n = Math.ceil(this.#files.size / 2); n > 0; n--) this.#files.pop()
         await nextTurn()
       }
+    }
+  }
+
+  async #inTurn<T>(path: string, work: () => Promise<T>): Promise<T> {
+    const turn = this.#openers.enter(path, true)
+    if (turn !== undefined) await turn
+    try {
+      return await work()
+    } finally {
+      this.#openers.leave(path)
     }
   }
 

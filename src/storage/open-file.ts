@@ -46,6 +46,8 @@ export class OpenFile implements RegionOwner {
   readonly #pathBytes: Buffer
   readonly #key: GenerationKey
   readonly #whenRetired: (file: OpenFile) => void
+  #asking: Promise<boolean> | undefined
+  #asksNext: Promise<boolean> | undefined
   // the first claim is the catalog's
   #leases = 1
   #isRetired = false
@@ -87,14 +89,29 @@ export class OpenFile implements RegionOwner {
     return pathStillNames(this.#pathBytes, this.#key)
   }
 
-  /** The same, asked on the thread pool. */
-  async isStillNamedSlowly(): Promise<boolean> {
-    try {
-      const now = await stat(this.#absolutePath, { bigint: true })
-      return now.isFile() && sameGeneration(now, this.generation)
-    } catch {
-      return false
+  /**
+   * The same, asked on the thread pool: one question at a time, so that a slow file takes one thread however
+   * many want to know. Who comes in the middle of a question gets the answer to the next, which begins later.
+   */
+  isStillNamedSlowly(): Promise<boolean> {
+    if (this.#asking === undefined) return this.#ask()
+    this.#asksNext ??= this.#asking.then(() => {
+      this.#asksNext = undefined
+      return this.#ask()
+    })
+    return this.#asksNext
+  }
+
+  #ask(): Promise<boolean> {
+    const answered = (isSame: boolean) => {
+      this.#asking = undefined
+      return isSame
     }
+    this.#asking = stat(this.#absolutePath, { bigint: true }).then(
+      (now) => answered(now.isFile() && sameGeneration(now, this.generation)),
+      () => answered(false)
+    )
+    return this.#asking
   }
 
   /**

@@ -5,7 +5,7 @@ import type { ByteSource, Window } from './byte-source.ts'
 import { StorageError } from './errors.ts'
 import { announce } from './native.ts'
 import type { OpenFile } from './open-file.ts'
-import type { ReadQueue } from './read-queue.ts'
+import type { StorageQueue } from './storage-queue.ts'
 import type { WindowBuffers } from './window-buffers.ts'
 
 // Longer than copying any window from memory takes, shorter than a disk's answer to one.
@@ -15,10 +15,10 @@ export class ReadSource implements ByteSource {
   readonly sendsMapped = false
   readonly #buffers: WindowBuffers
   readonly #windowBytes: number
-  readonly #queue: ReadQueue
+  readonly #queue: StorageQueue
 
   /** @param windowBytes most bytes of one window */
-  constructor(buffers: WindowBuffers, windowBytes: number, queue: ReadQueue) {
+  constructor(buffers: WindowBuffers, windowBytes: number, queue: StorageQueue) {
     this.#buffers = buffers
     this.#windowBytes = windowBytes
     this.#queue = queue
@@ -34,7 +34,7 @@ export class ReadSource implements ByteSource {
     try {
       return await this.#read(file, start, end)
     } finally {
-      this.#queue.leave()
+      this.#queue.leave(file.path)
     }
   }
 

@@ -5,9 +5,9 @@ import { type Counters, createCounters } from './counters.ts'
 import { MappedSource } from './mapped-source.ts'
 import { forgoReadahead } from './native.ts'
 import type { OpenFile, SymlinkPolicy } from './open-file.ts'
-import { poolThreads, ReadQueue, readersOf } from './read-queue.ts'
 import { ReadSource } from './read-source.ts'
 import { RegionTable } from './regions.ts'
+import { poolThreads, StorageQueue, sharesOf } from './storage-queue.ts'
 import { WindowBuffers } from './window-buffers.ts'
 
 export interface StorageOptions {
@@ -20,7 +20,7 @@ export interface StorageOptions {
   readonly maxMappedBytes: number
   readonly maxOpenFiles: number
   readonly revalidateMs: number
-  /** requests that may wait for a read, and as many for the opening of a file */
+  /** requests that may wait for a read, and as many again for the opening of a file */
   readonly maxWaitingReads: number
   readonly symlinks: SymlinkPolicy
 }
@@ -32,7 +32,8 @@ export interface Storage {
   readonly reader: ReadSource
   readonly regions: RegionTable
   readonly counters: Counters
-  readonly reads: ReadQueue
+  /** of reads on the thread pool */
+  readonly reads: StorageQueue
   /** open descriptors of files, those of running responses included */
   close(): void
 }
@@ -46,8 +47,13 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const buffers = new WindowBuffers(maxIdleBufferBytes)
   const regions = new RegionTable(options, counters)
   const { windowBytes, isGuarded, maxWaitingReads } = options
-  const maxRunning = readersOf(poolThreads())
-  const queue = new ReadQueue({ maxRunning, maxWaiting: maxWaitingReads })
+  const { readers, readersOfOne } = sharesOf(poolThreads())
+  const queue = new StorageQueue({
+    what: 'reads',
+    maxRunning: readers,
+    maxOfOne: readersOfOne,
+    maxWaiting: maxWaitingReads
+  })
   const read = new ReadSource(buffers, windowBytes, queue)
   const source =
     options.mode === 'read'

@@ -147,12 +147,35 @@ describe('the end of the process', () => {
   })
 })
 
+describe('what nobody has thought of', () => {
+  it('is logged, and ends the process with status 1 instead of leaving it half alive', async (t) => {
+    const folder = tempFolder(t)
+    const preload = join(folder, 'throws.cjs')
+    fs.writeFileSync(preload, `process.on('SIGUSR2', () => { throw new Error('on purpose') })`)
+    const env = { NODE_OPTIONS: `--require ${preload}` }
+    const server = await serve(t, folder, [], { env })
+    server.child.kill('SIGUSR2')
+    assert.deepEqual(await server.exited, { code: 1, signal: null })
+    const record = server.log.find(({ msg }) => msg === 'uncaught error')
+    assert.match(JSON.stringify(record), /on purpose/)
+  })
+
+  it('may be a SIGBUS: nothing catches it, with which the process would hang', async (t) => {
+    const server = await serve(t, tempFolder(t))
+    const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8')
+    const caught = BigInt(`0x${/^SigCgt:\s+(\w+)$/m.exec(status)?.[1]}`)
+    const sigbus = 7n
+    assert.equal((caught >> (sigbus - 1n)) & 1n, 0n)
+    assert.equal((caught >> (15n - 1n)) & 1n, 1n, 'SIGTERM is caught')
+  })
+})
+
 describe('the thread pool', () => {
   it('is as wide as cold readers on a slow disk need it', async (t) => {
     const { server } = await serveSparse(t, MiB, ['--mode', 'read'])
     await get(`${server.url}sparse`)
     const threads = () => fs.readdirSync(`/proc/${server.pid}/task`).length
-    await until('24 threads are there', () => threads() >= 24)
+    await until('32 threads are there', () => threads() >= 32)
   })
 })
 
