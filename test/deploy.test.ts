@@ -8,7 +8,7 @@ import { get, serve, tempFolder } from './helpers/serve.ts'
 const project = path.join(__dirname, '..', '..')
 
 const mentioned =
-  /\b(?:http|process|event_loop|residency|mapped|open|region|mapping|body|range_server|nodejs)_[a-z0-9_]+\b/g
+  /\b(?:http|requests|waiting|process|event_loop|residency|mapped|open|region|mapping|body|range_server|nodejs)_[a-z0-9_]+\b/g
 
 for (const file of [
   'docs/metrics.md',
