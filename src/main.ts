@@ -6,19 +6,18 @@ process.env.UV_THREADPOOL_SIZE ??= '32'
 
 import cluster from 'node:cluster'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import pino, { type Logger } from 'pino'
 import { buildApp, buildParentApp, startWarming } from './app.ts'
-import { type Config, ConfigError, readCommand } from './config.ts'
+import { type Config, ConfigError, readCommand } from './config/options.ts'
+import { packageVersion, sampleFolder } from './config/package.ts'
 import { readMetrics } from './metrics/registry.ts'
+import { closeOps, drainer, drainToTheLastByte, shutDownOn } from './process/shutdown.ts'
+import { ParentLink } from './process/worker.ts'
+import { Workers } from './process/workers.ts'
 import type { Service } from './routes/ops.ts'
-import { closeOps, drainer, drainToTheLastByte, shutDownOn } from './shutdown.ts'
 import { systemCode } from './storage/errors.ts'
-import { ParentLink } from './worker.ts'
-import { Workers } from './workers.ts'
 
 void main()
 
@@ -40,7 +39,7 @@ async function main(): Promise<void> {
 
 /** The service as one process. */
 async function runAlone(config: Config, log: Logger): Promise<void> {
-  const app = await buildApp(config, log, version())
+  const app = await buildApp(config, log, packageVersion())
   const drain = drainToTheLastByte(
     drainer(app, config.shutdownTimeoutMs, log),
     () => (app.server.server.address() as AddressInfo | null)?.port, // it listens on TCP
@@ -64,7 +63,7 @@ async function runParent(config: Config, log: Logger): Promise<void> {
   }
   let haveAllServed = false
   let port: number | undefined
-  const app = await buildParentApp(config, log, version(), service)
+  const app = await buildParentApp(config, log, packageVersion(), service)
   const workers = new Workers({ count: config.workers, log, service })
   const drainWorkers = drainToTheLastByte(
     () => workers.drain(config.shutdownTimeoutMs),
@@ -95,7 +94,7 @@ async function runWorker(config: Config, log: Logger): Promise<void> {
     whyNotReady: async () => (isDraining ? 'draining' : await parent.whyNotReady())
   }
   // the page cache is everybody's: it is warmed once, by the parent
-  const app = await buildApp({ ...config, warm: [] }, log, version(), service)
+  const app = await buildApp({ ...config, warm: [] }, log, packageVersion(), service)
   const drainApp = drainer(app, config.shutdownTimeoutMs, log)
   const report = async () =>
     parent.send({ kind: 'metrics', metrics: await readMetrics(app.metrics) })
@@ -127,14 +126,14 @@ function tellListening(
   opsUrl: string | undefined
 ): void {
   log.info({ url, opsUrl, mode, guard, workers, root }, 'listening')
-  if (root === path.join(__dirname, '..', 'sample')) {
+  if (root === sampleFolder) {
     process.stderr.write(`Try it:  curl -r 0-99 ${url}README.txt\n`)
   }
 }
 
 function configOrExit(): Config {
   try {
-    const command = readCommand(process.argv.slice(2), process.env, version())
+    const command = readCommand(process.argv.slice(2), process.env, packageVersion())
     if (command.kind === 'serve') return command.config
     process.stdout.write(`${command.text}\n`)
     process.exit(0)
@@ -143,11 +142,6 @@ function configOrExit(): Config {
     process.stderr.write(`${error.message}\n`)
     process.exit(2)
   }
-}
-
-function version(): string {
-  const manifest = readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
 }
 
 function listenForOps(

@@ -1,8 +1,8 @@
 /** From request headers and a representation to a plan: status, headers and parts, before any byte is read. */
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import { evaluatePreconditions, ifRangeHolds, type Validators } from './conditional.ts'
 import { type BodyPart, layoutMultipart } from './multipart.ts'
+import { evaluatePreconditions, ifRangeHolds, type Validators } from './preconditions.ts'
 import { formatContentRange, formatUnsatisfiedRange, resolveRange } from './range.ts'
 
 export type { BodyPart } from './multipart.ts'

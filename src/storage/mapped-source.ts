@@ -4,7 +4,7 @@
  */
 import type { ByteSource, Window } from './byte-source.ts'
 import type { Counters } from './counters.ts'
-import { isResident, populate, readCached } from './native.ts'
+import { isResident, populate, readCached } from './native/native.ts'
 import type { OpenFile } from './open-file.ts'
 import { ReadWindow } from './read-source.ts'
 import type { Region, RegionTable } from './regions.ts'

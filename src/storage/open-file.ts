@@ -14,7 +14,7 @@ import {
   generationKey,
   pathStillNames,
   sameGeneration
-} from './native.ts'
+} from './native/native.ts'
 import type { Region, RegionOwner } from './regions.ts'
 import { mayTrustResidency } from './residency.ts'
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { type Counters, countReason } from './counters.ts'
-import { letGo, type Mapping, MappingError, map, pageBytes } from './native.ts'
+import { letGo, type Mapping, MappingError, map, pageBytes } from './native/native.ts'
 
 /** One mapped extent of one generation of a file. */
 export class Region {

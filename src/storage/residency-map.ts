@@ -1,6 +1,6 @@
 /** Which parts of a file are in memory, for who asks from outside: counted in steps, so that no file is too large. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { countResident, pageBytes } from './native.ts'
+import { countResident, pageBytes } from './native/native.ts'
 import type { OpenFile } from './open-file.ts'
 
 export interface ResidencyMap {

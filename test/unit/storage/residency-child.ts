@@ -1,0 +1,70 @@
+/** Run by residency.test.ts as another user: says what it is told about a cold file, then reads it. */
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { isResident, letGo, map, pageBytes, readCached } from '#src/storage/native/native.ts'
+import { mayTrustResidency } from '#src/storage/residency.ts'
+import { openStorage } from '#src/storage/storage.ts'
+import { patternBytes } from '../../support/serve.ts'
+
+void main(process.argv[2] as string)
+
+async function main(root: string): Promise<void> {
+  const { catalog, source, regions } = await openStorage({
+    root,
+    mode: 'mmap',
+    isGuarded: true,
+    windowBytes: 2 ** 16,
+    regionBytes: 2 ** 24,
+    maxMappedBytes: 2 ** 30,
+    maxOpenFiles: 10,
+    maxWaitingReads: 1000,
+    revalidateMs: 0,
+    symlinks: 'within'
+  })
+  const file = await catalog.open('cold')
+  const expected = patternBytes(0, file.size)
+  let isRight = true
+
+  // asked before anything is read, because reading brings pages in
+  const mapping = map(file.fd, 0, file.size)
+  const mincoreSaysResident = isResident(mapping, file.size - pageBytes, file.size)
+  letGo(mapping)
+  const page = Buffer.alloc(pageBytes)
+  const isLastPageCached = readCached(file.fd, page, pageBytes, file.size - pageBytes) === pageBytes
+  const stats = fs.statSync(join(root, 'cold'), { bigint: true })
+
+  /** where the windows come from, in the order of first appearance */
+  async function takeAll(): Promise<string[]> {
+    const sources = new Set<string>()
+    for (let at = 0; at < file.size; ) {
+      const window = source.now(file, at, file.size) ?? (await source.later(file, at, file.size))
+      const end = at + window.bytes.length
+      if (Buffer.compare(window.bytes, expected.subarray(at, end)) !== 0) isRight = false
+      sources.add(window.source)
+      window.release()
+      at = end
+    }
+    return [...sources]
+  }
+
+  const firstWindow = source.now(file, 0, 1)
+  const coldSources = firstWindow === undefined ? ['read'] : [firstWindow.source]
+  firstWindow?.release()
+  await takeAll()
+  const warmSources = await takeAll()
+  console.log(
+    JSON.stringify({
+      isTrusted: file.isTrusted,
+      isTrustedByOwnership: mayTrustResidency(file.fd, stats, false),
+      mincoreSaysResident,
+      isLastPageCached,
+      coldSources,
+      warmSources,
+      isRight,
+      mappedBytes: regions.mappedBytes,
+      regions: regions.count
+    })
+  )
+  file.release()
+  catalog.close()
+}
