@@ -45,6 +45,12 @@ export function rangeField(pieces: Pieces): string | undefined {
   return `bytes=${pieces.map(([start, length]) => `${start}-${start + length - 1}`).join(',')}`
 }
 
+/** The headers of such a request. */
+export function headersOf(pieces: Pieces): Record<string, string> {
+  const range = rangeField(pieces)
+  return range === undefined ? {} : { range }
+}
+
 /** A map that is opened and looked at: its header, a directory, then neighbouring tiles of many sizes. */
 function* tiles(
   random: () => number,

@@ -1,5 +1,5 @@
 /** What is drawn, as options of ECharts that are plain data, and a sentence for each that its figures make. */
-import { timelineMilliseconds } from './generator.ts'
+import { timelineMilliseconds } from './job.ts'
 import type { Report } from './report.ts'
 import { type Row, rowsOf } from './statistics.ts'
 

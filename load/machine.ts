@@ -1,8 +1,7 @@
 /** Where it was measured, without which figures mean nothing. */
 import { execFileSync } from 'node:child_process'
-import fs from 'node:fs'
 import os from 'node:os'
-import path from 'node:path'
+import { projectFolder, projectVersion } from './project.ts'
 
 export type Machine = ReturnType<typeof machine>
 
@@ -17,18 +16,13 @@ export function machine(folder: string) {
     memoryBytes: os.totalmem(),
     fileSystem: fileSystemOf(folder),
     node: process.version,
-    version: version(),
+    version: projectVersion(),
     commit: commit()
   }
 }
 
-function version(): string {
-  const file = path.join(__dirname, '..', '..', 'package.json')
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version
-}
-
 function commit(): string | undefined {
-  return firstLine('git', ['-C', __dirname, 'describe', '--always', '--dirty'])
+  return firstLine('git', ['-C', projectFolder, 'describe', '--always', '--dirty'])
 }
 
 function fileSystemOf(folder: string): string | undefined {

@@ -4,11 +4,14 @@ import path from 'node:path'
 import { type Data, makeData, removeData } from './data.ts'
 import { LeftOut } from './left-out.ts'
 import { machine } from './machine.ts'
+import type { Mode } from './modes.ts'
 import { help, type Options, readOptions, UsageError } from './options.ts'
-import { type Report, tellReport, writeReport } from './report.ts'
+import { killAll, pinning } from './processes.ts'
+import { type Report, tellReport } from './report.ts'
 import type { Scenario } from './scenarios.ts'
-import { killAll, type Mode, ownModes, pinning } from './service.ts'
+import { ownModes } from './service.ts'
 import { runLocalTrial, runRemoteTrial, sizeOf, type Trial, type TrialSettings } from './trial.ts'
+import { writeReport } from './write-report.ts'
 
 let data: Data | undefined
 // what was measured is kept, however the run ends

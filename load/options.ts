@@ -2,9 +2,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Mode } from './modes.ts'
 import { installedPeers } from './peers.ts'
+import { projectFolder } from './project.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
-import { type Mode, ownModes } from './service.ts'
+import { ownModes } from './service.ts'
 
 export interface Options {
   readonly scenarios: readonly Scenario[]
@@ -24,8 +26,6 @@ export interface Options {
 
 /** A value that cannot be used, in words for the user. */
 export class UsageError extends Error {}
-
-const project = path.join(__dirname, '..', '..')
 
 export function help(): string {
   const modes = [...ownModes, ...installedPeers()]
@@ -75,8 +75,8 @@ export function readOptions(args: string[]): Options | undefined {
     seed: wholeNumber('seed', values.seed, 1, 0, 2 ** 31),
     file,
     isRemote: urls.length > 0,
-    dataParent: folder(values.data) ?? path.join(project, 'load'),
-    out: path.resolve(values.out ?? path.join(project, 'results')),
+    dataParent: folder(values.data) ?? path.join(projectFolder, 'load'),
+    out: path.resolve(values.out ?? path.join(projectFolder, 'results')),
     docs: folder(values.docs, 'docs')
   }
 }

@@ -4,7 +4,8 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { LeftOut } from './left-out.ts'
-import { launch, type Mode, type Server, type Start, stopper } from './service.ts'
+import type { Mode, Server, Start } from './modes.ts'
+import { launch, stopper } from './processes.ts'
 
 interface Peer extends Mode {
   readonly program: string

@@ -8,10 +8,12 @@ import {
   makeShrinking,
   nameOf
 } from './data.ts'
-import { type Job, type LoadResult, timelineMilliseconds } from './generator.ts'
+import { generate } from './generate.ts'
+import { type Job, type LoadResult, timelineMilliseconds } from './job.ts'
 import { limitMemory } from './memory-limit.ts'
+import type { Mode, Server } from './modes.ts'
 import type { Scenario } from './scenarios.ts'
-import { generate, type Mode, type Server, startServer } from './service.ts'
+import { startServer } from './servers.ts'
 import { difference, processUsage, residentShare, type Usage, usageOf } from './usage.ts'
 
 export interface Trial {

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import fs from 'node:fs'
 import { promisify } from 'node:util'
-import type { Server } from './service.ts'
+import type { Server } from './modes.ts'
 
 /** Undefined: this server does not tell. What ends with MemoryBytes or Seconds of delay is a level, the rest grows. */
 export interface Usage {

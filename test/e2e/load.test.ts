@@ -8,9 +8,10 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { describe, it } from 'node:test'
-import { mainFile, tempFolder } from '../support/serve.ts'
+import { projectFolder } from '../support/project.ts'
+import { type Lifetime, tempFolder, until } from '../support/serve.ts'
 
-const harness = path.join(path.dirname(mainFile), 'load', 'main.js')
+const harness = path.join(projectFolder, 'dist', 'load', 'main.js')
 const fileBytes = 2 * 2 ** 20
 
 function start(args: string[]) {
@@ -38,7 +39,7 @@ function randomFile(folder: string): string {
 
 /** A server of one file that can be made to misbehave. */
 async function serveFile(
-  t: { after(end: () => unknown): void },
+  t: Lifetime,
   answer: (first: number, last: number, response: http.ServerResponse) => void
 ) {
   const server = http.createServer((request, response) => {
@@ -160,7 +161,7 @@ describe('npm run load', () => {
       ...['--scenario', 'hot-4k', '--scenario', 'hot-64k', '--rounds', '1', '--seconds', '1'],
       ...['--url', url, '--out', folder]
     ])
-    await until(() => seen.err.includes('2/2'))
+    await until('the second trial', () => seen.err.includes('2/2'))
     server.close()
     server.closeAllConnections()
     assert.equal(await ended, 1)
@@ -176,11 +177,11 @@ describe('npm run load', () => {
       ...['--scenario', 'hot-4k', '--seconds', '60', '--file', file],
       ...['--data', folder, '--out', path.join(folder, 'out')]
     ])
-    await until(() => processesWith(folder).length > 1)
+    await until('the server runs', () => processesWith(folder).length > 1)
     child.kill('SIGINT')
     assert.equal(await ended, 130)
     assert.match(seen.err, /stopped; nothing is left running/)
-    await until(() => processesWith(folder).length === 0)
+    await until('nothing runs', () => processesWith(folder).length === 0)
     assert.deepEqual(fs.readdirSync(folder), [])
   })
 })
@@ -194,11 +195,4 @@ function processesWith(text: string): string[] {
       return false
     }
   })
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (let tries = 0; !isSo(); tries++) {
-    assert.ok(tries < 400, `never: ${isSo}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }

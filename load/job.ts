@@ -1,0 +1,44 @@
+/** What the harness tells the process that makes the load, and what comes back. */
+import type { Load } from './scenarios.ts'
+
+export interface Job {
+  readonly url: string
+  readonly fileBytes: number
+  /** the same bytes on this machine, to compare with; undefined: only lengths are compared */
+  readonly file: string | undefined
+  /** whether answers are sampled and compared; to compare what is to stay cold would warm it */
+  readonly isSampled: boolean
+  readonly load: Load
+  readonly seconds: number
+  readonly seed: number
+}
+
+/** Of the time after the warm-up, where nothing else is said. */
+export interface LoadResult {
+  readonly requests: number
+  readonly bytes: number
+  readonly seconds: number
+  /** with those of the warm-up: what the server's counters saw */
+  readonly requestsWithWarmUp: number
+  readonly failures: number
+  readonly wrongBytes: number
+  readonly samplesCompared: number
+  /** with a fixed rate, a late answer also counts for the requests that it kept from being sent */
+  readonly latencyMicroseconds: Record<(typeof shownPercentiles)[number][0] | 'max', number>
+  /** answers in each period of `timelineMilliseconds` */
+  readonly timelineRequests: readonly number[]
+}
+
+export const timelineMilliseconds = 250
+
+export const shownPercentiles = [
+  ['p50', 50],
+  ['p75', 75],
+  ['p90', 90],
+  ['p99', 99],
+  ['p999', 99.9],
+  ['p9999', 99.99]
+] as const
+
+/** A request that is not answered by then is a failure. */
+export const timeoutSeconds = 60
