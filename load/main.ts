@@ -1,6 +1,7 @@
 /** The load harness: every mode under every scenario, in turns, on the same ranges of the same file. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { assertAutocannon } from './autocannon.ts'
 import { type Data, makeData, removeData } from './data.ts'
 import { LeftOut } from './left-out.ts'
 import { machine } from './machine.ts'
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
     process.stdout.write(`${help()}\n`)
     return 0
   }
+  assertAutocannon()
   const trials: Trial[] = []
   const skipped: { what: string; why: string }[] = []
   const run = options.isRemote ? await prepareRemote(options) : prepareLocal(options)

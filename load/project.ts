@@ -10,6 +10,11 @@ export function projectVersion(): string {
   return manifest('package.json').version as string // the service's has one
 }
 
+/** @returns the version of a package that the harness asks for, as load/package.json writes it */
+export function requiredVersion(name: string): string | undefined {
+  return manifest('load/package.json').dependencies?.[name]
+}
+
 interface Manifest {
   readonly version?: string
   readonly dependencies?: Readonly<Record<string, string>>
