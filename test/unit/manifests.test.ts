@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { parse, parseAllDocuments } from 'yaml'
-import { readCommand } from '#src/config/options.ts'
+import { readCommand } from '#src/config/command-line.ts'
 import { projectFolder } from '../support/project.ts'
 
 const project = projectFolder

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, it } from 'node:test'
+import { ConfigError, readCommand } from '#src/config/command-line.ts'
+import { affordableConnections } from '#src/config/descriptors.ts'
+import type { Config } from '#src/config/options.ts'
+
+describe('options', () => {
+  it('have the defaults that are documented', () => {
+    const { root, ...config } = read([])
+    assert.ok(fs.existsSync(path.join(root, 'README.txt')), 'the sample folder')
+    assert.deepEqual(config, {
+      host: '127.0.0.1',
+      port: 8080,
+      prefix: '/files/',
+      mode: 'mmap',
+      guard: 'on',
+      workers: 1,
+      windowBytes: 2 ** 20,
+      regionBytes: 2 ** 28,
+      maxMappedBytes: 2 ** 36,
+      maxOpenFiles: 1000,
+      maxConnections: affordableConnections(),
+      maxWaitingReads: 1000,
+      maxEventLoopDelayMs: 1000,
+      revalidateMs: 0,
+      maxRanges: 64,
+      symlinks: 'within',
+      dotfiles: 'deny',
+      cacheControl: 'public, max-age=0, must-revalidate',
+      corsOrigin: '*',
+      opsPort: undefined,
+      serverTiming: 'off',
+      warm: [],
+      warmShare: 0.95,
+      warmRate: 2 ** 28,
+      exemplars: 'off',
+      stallThresholdMs: 100,
+      shutdownTimeoutMs: 10_000,
+      logLevel: 'info'
+    })
+  })
+
+  it('come from a flag, else from the variable, else from the default', () => {
+    assert.equal(read(['--port', '1'], { PORT: '2' }).port, 1)
+    assert.equal(read(['--port=1']).port, 1)
+    assert.equal(read([], { PORT: '2' }).port, 2)
+    assert.equal(read([], { PORT: '' }).port, 8080)
+    assert.equal(read([], { MAX_MAPPED_BYTES: '3GiB' }).maxMappedBytes, 3 * 2 ** 30)
+    assert.equal(read(['--port', '1', '--port', '2']).port, 2, 'the last one counts')
+  })
+
+  it('take sizes in bytes, KiB, MiB and GiB', () => {
+    const windowOf = (text: string) => read(['--window-bytes', text]).windowBytes
+    assert.equal(windowOf('65536'), 65_536)
+    assert.equal(windowOf('64KiB'), 65_536)
+    assert.equal(windowOf('2MiB'), 2 ** 21)
+    assert.equal(read(['--region-bytes', '1GiB']).regionBytes, 2 ** 30)
+  })
+
+  it('take times in ms, s and m', () => {
+    const timeoutOf = (text: string) => read(['--shutdown-timeout', text]).shutdownTimeoutMs
+    assert.equal(timeoutOf('250ms'), 250)
+    assert.equal(timeoutOf('3s'), 3000)
+    assert.equal(timeoutOf('2m'), 120_000)
+  })
+
+  it('take origins, and globs to warm', () => {
+    assert.deepEqual(read(['--cors-origin', 'https://a.example, http://b.example:81']).corsOrigin, [
+      'https://a.example',
+      'http://b.example:81'
+    ])
+    assert.deepEqual(read(['--warm', 'a/**/*.pmtiles,b.tif:0-99']).warm, [
+      { glob: 'a/**/*.pmtiles', range: undefined },
+      { glob: 'b.tif', range: { start: 0, end: 100 } }
+    ])
+  })
+
+  for (const [option, value, allowed] of [
+    ['port', '65536', 'whole number from 0 to 65535'],
+    ['port', '80a', 'whole number from 0 to 65535'],
+    ['port', '-1', 'whole number from 0 to 65535'],
+    ['host', ' ', 'an address or host name'],
+    ['mode', 'Mmap', 'one of mmap, read'],
+    ['guard', 'true', 'one of on, off'],
+    ['window-bytes', '64KB', 'bytes or with KiB, MiB or GiB'],
+    ['window-bytes', '1', 'from 4KiB to 64MiB'],
+    ['region-bytes', '5000', 'multiple of the page size'],
+    ['region-bytes', '2GiB', 'to 1GiB'],
+    ['max-mapped-bytes', '1e9', 'a size'],
+    ['max-open-files', '0', 'whole number from 1'],
+    ['revalidate', '5', 'a time with its unit'],
+    ['max-ranges', '0', 'whole number from 1 to 1000'],
+    ['symlinks', 'follow', 'one of deny, within'],
+    ['dotfiles', 'hide', 'one of deny, allow'],
+    ['cache-control', 'a\r\nb', 'printable ASCII'],
+    ['cors-origin', 'https://a.example/path', 'origins such as'],
+    ['prefix', 'files', 'begins and ends with "/"'],
+    ['prefix', '/a/../', 'begins and ends with "/"'],
+    ['ops-port', 'no', 'none, or a whole number'],
+    ['server-timing', '1', 'one of on, off'],
+    ['warm', 'a:9-1', 'globs relative to the root'],
+    ['warm-share', '1.5', 'a share from 0 to 1'],
+    ['shutdown-timeout', '1h', 'in ms, s or m'],
+    ['log-level', 'verbose', 'fatal, error, warn, info, debug, trace, silent'],
+    ['root', '/nowhere/at/all', 'a folder that exists']
+  ] as const) {
+    it(`refuse --${option} ${JSON.stringify(value)} and say what is allowed`, () => {
+      const [problem] = problems([`--${option}=${value}`])
+      assert.ok(problem?.startsWith(`--${option}: ${JSON.stringify(value)} is not `), problem)
+      assert.ok(problem?.includes(allowed), problem)
+      const variable = option.toUpperCase().replaceAll('-', '_')
+      assert.ok(problems([], { [variable]: value })[0]?.startsWith(`${variable}: `))
+    })
+  }
+
+  it('name each one that is wrong', () => {
+    assert.equal(problems(['--port', 'x', '--mode', 'y']).length, 2)
+  })
+
+  it('that do not exist are refused, and so are words and missing values', () => {
+    assert.deepEqual(problems(['--chunk-size', '5']), ['--chunk-size is not an option; see --help'])
+    assert.deepEqual(problems(['-p']), ['-p is not an option; see --help'])
+    assert.deepEqual(problems(['folder']), ['"folder" is not an option; see --help'])
+    assert.deepEqual(problems(['--port']), ['--port needs a value; see --help'])
+    assert.equal(problems(['--port', '--mode', 'read'])[0], '--port needs a value; see --help')
+    assert.deepEqual(problems(['--root=']), ['--root needs a value; see --help'])
+  })
+
+  it('give way to --help and --version', () => {
+    assert.equal(readCommand(['--help', '--port', 'x', '-p'], {}, '1.2.3').kind, 'print')
+    assert.deepEqual(readCommand(['--version'], {}, '1.2.3'), { kind: 'print', text: '1.2.3' })
+  })
+})
+
+function read(argv: readonly string[], env: Record<string, string> = {}): Config {
+  const command = readCommand(argv, env, '1.2.3')
+  assert.ok(command.kind === 'serve')
+  return command.config
+}
+
+function problems(argv: readonly string[], env: Record<string, string> = {}): readonly string[] {
+  try {
+    readCommand(argv, env, '1.2.3')
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    assert.equal(error.message.split('\n').length, error.problems.length)
+    return error.problems
+  }
+  assert.fail('nothing was wrong')
+}
