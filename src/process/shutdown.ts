@@ -8,31 +8,37 @@ import { untilSent } from './unsent.ts'
 // how often connections that have become idle are closed while the rest is waited for
 const idleCheckMs = 50
 
+/** What asks a process to end. */
+export const endSignals = ['SIGTERM', 'SIGINT'] as const
+
 /**
- * Ends the service on a signal.
  * @param drain lets running responses end; a second signal does not wait for it
  * @param endAtOnce what is left to do before the process ends in spite of running responses
+ * @returns the exit status, as soon as a signal has led to the end
  */
-export function shutDownOn(
-  signals: readonly NodeJS.Signals[],
+export function endOnSignal(
   log: Logger,
   drain: () => Promise<void>,
   endAtOnce: () => void = () => {}
-): void {
-  let isDraining = false
-  const end = async (signal: NodeJS.Signals) => {
-    if (isDraining) {
-      log.warn({ signal }, 'second signal: ending at once')
-      endAtOnce()
-      process.exit(1)
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let isDraining = false
+    const end = async (signal: NodeJS.Signals) => {
+      if (isDraining) {
+        log.warn({ signal }, 'second signal: ending at once')
+        endAtOnce()
+        return resolve(1)
+      }
+      isDraining = true
+      log.info({ signal }, 'draining')
+      await drain()
+      log.info('stopped')
+      resolve(0)
     }
-    isDraining = true
-    log.info({ signal }, 'draining')
-    await drain()
-    log.info('stopped')
-    process.exit(0)
-  }
-  for (const signal of signals) process.on(signal, (received) => void end(received))
+    for (const signal of endSignals) {
+      process.on(signal, (received) => void end(received).catch(reject))
+    }
+  })
 }
 
 /**

@@ -6,6 +6,7 @@ import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
 import { type MetricJson, WorkerMetrics } from '../metrics/sum.ts'
 import type { Service } from '../routes/ops.ts'
+import { CannotServe } from './cannot-serve.ts'
 import type { FromParent, FromWorker } from './worker.ts'
 
 // A worker that lived this long is not in a crash loop.
@@ -57,7 +58,7 @@ export class Workers {
   /**
    * @param port on which they listen; never 0: a later one must find the same
    * @returns where they all listen, as soon as all do
-   * @throws Error whose message is for the user, when one of them cannot start
+   * @throws CannotServe when one of them cannot start
    */
   start(port: number): Promise<string> {
     cluster.setupPrimary({ args: [...process.argv.slice(2), '--port', `${port}`] })
@@ -70,7 +71,7 @@ export class Workers {
         fail: (line) => {
           this.#started = undefined
           this.kill()
-          reject(new Error(line))
+          reject(new CannotServe(line))
         }
       }
       for (let i = 0; i < this.#options.count; i++) this.#places.push(this.#fork())

@@ -25,6 +25,21 @@ describe('the program', () => {
     )
   })
 
+  it('loads no native code but to serve', () => {
+    const refuse = path.join(projectFolder, 'dist', 'test', 'support', 'refuse-native.js')
+    const statusOf = (...args: string[]) => {
+      const words = ['--require', refuse, mainFile, ...args]
+      const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' })
+      assert.equal(/native code/.test(stderr), status === 99, stderr)
+      return status
+    }
+    assert.equal(statusOf('--help'), 0)
+    assert.equal(statusOf('--version'), 0)
+    assert.equal(statusOf('--max-ranges', 'many'), 2)
+    assert.equal(statusOf('--chunk-size', '5'), 2)
+    assert.equal(statusOf('--port', '0'), 99, 'else nothing was checked')
+  })
+
   it('says in one line what is wrong with an option and exits 2', () => {
     const { status, stdout, stderr } = run('--max-ranges', 'many')
     assert.equal(status, 2)

@@ -1,0 +1,52 @@
+/** The service as several processes: this one serves no files, it keeps the workers that do. */
+import type { Logger } from 'pino'
+import { buildParentApp, startWarming } from '../app.ts'
+import type { Config } from '../config/options.ts'
+import { packageVersion } from '../config/package.ts'
+import { readMetrics } from '../metrics/registry.ts'
+import type { Service } from '../routes/ops.ts'
+import { freePort, listenForOps, logListening } from './listen.ts'
+import { closeOps, drainToTheLastByte, endOnSignal } from './shutdown.ts'
+import { Workers } from './workers.ts'
+
+/**
+ * @returns the exit status, after a signal
+ * @throws CannotServe
+ */
+export async function runParent(config: Config, log: Logger): Promise<number> {
+  const service: Service = {
+    metrics: () => workers.metrics(() => readMetrics(app.metrics)),
+    whyNotReady: async () => {
+      if (!haveAllServed) return 'workers are starting'
+      // One that is being replaced makes nobody unready: the others take its connections.
+      return workers.serving === 0 ? 'no worker is up' : await app.readiness.whyNot()
+    }
+  }
+  let haveAllServed = false
+  let port: number | undefined
+  const app = await buildParentApp(config, log, packageVersion(), service)
+  const workers = new Workers({ count: config.workers, log, service })
+  const drainWorkers = drainToTheLastByte(
+    () => workers.drain(config.shutdownTimeoutMs),
+    () => port,
+    config.shutdownTimeoutMs
+  )
+  const drain = async () => {
+    app.readiness.drain()
+    await drainWorkers()
+    // last, so that probes and scrapers see it drain
+    await closeOps(app.ops)
+    app.close()
+  }
+  const start = async () => {
+    const opsUrl = await listenForOps(app.ops, config)
+    port = config.port === 0 ? await freePort(config.host) : config.port
+    const url = await workers.start(port)
+    haveAllServed = true
+    startWarming(app.warmUp, log)
+    logListening(config, log, url, opsUrl)
+  }
+  const ended = endOnSignal(log, drain, () => workers.kill())
+  await Promise.race([start(), ended]) // a signal may come first
+  return ended
+}

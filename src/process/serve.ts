@@ -1,0 +1,36 @@
+/** The service as a process, from its log to its exit status: alone, as the parent of workers, or as a worker. */
+import cluster from 'node:cluster'
+import pino, { type Logger } from 'pino'
+import type { Config } from '../config/options.ts'
+import { CannotServe } from './cannot-serve.ts'
+import { runAlone } from './run-alone.ts'
+import { runParent } from './run-parent.ts'
+import { runWorker } from './run-worker.ts'
+
+/** @returns the status with which the process must exit, at once */
+export async function serve(config: Config): Promise<number> {
+  const log = pino({ level: config.logLevel })
+  const uncaught = new Promise<number>((resolve) => {
+    process.on('uncaughtException', (error) => resolve(die(error, log)))
+  })
+  const ended = run(config, log).catch((error: unknown) => {
+    if (!(error instanceof CannotServe)) return die(error, log)
+    process.stderr.write(`${error.message}\n`)
+    return 1
+  })
+  return Promise.race([ended, uncaught])
+}
+
+function run(config: Config, log: Logger): Promise<number> {
+  if (cluster.isWorker) return runWorker(config, log)
+  if (config.mode === 'mmap' && config.guard === 'off') {
+    log.warn('--guard off: one cold page stops every connection; for experiments only')
+  }
+  return config.workers > 1 ? runParent(config, log) : runAlone(config, log)
+}
+
+/** Half alive is worse than gone: what watches over the process starts it again. */
+function die(error: unknown, log: Logger): number {
+  log.fatal({ err: error }, 'uncaught error')
+  return 1
+}
