@@ -114,6 +114,13 @@ export const options = {
     help: 'address space for all regions of the process; the least recently used go first',
     parse: size(0, 64 * 1024 * GiB)
   },
+  maxBufferedBytes: {
+    flag: 'max-buffered-bytes',
+    value: 'SIZE',
+    default: '32MiB',
+    help: 'bytes of copied windows that a process holds for sockets; beyond it reads wait their turn',
+    parse: size(MiB, 1024 * GiB)
+  },
   maxOpenFiles: {
     flag: 'max-open-files',
     value: 'N',

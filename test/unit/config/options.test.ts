@@ -17,6 +17,7 @@ const lastingNames = [
   'window-bytes',
   'region-bytes',
   'max-mapped-bytes',
+  'max-buffered-bytes',
   'max-open-files',
   'revalidate',
   'max-ranges',
