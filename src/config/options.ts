@@ -83,21 +83,21 @@ export const options = {
     flag: 'guard',
     value: 'on|off',
     default: 'on',
-    help: 'off: send mapped windows without asking whether they are in memory; for experiments',
+    help: 'off: send mapped windows without asking whether they are in memory. The textbook way, for experiments',
     parse: oneOf('on', 'off')
   },
   workers: {
     flag: 'workers',
     value: 'N|auto',
     default: '1',
-    help: 'processes that share the port and the page cache; auto: the CPUs that the cgroup grants',
+    help: 'processes that share the port and the page cache; auto: the CPUs that the cgroup grants, rounded down',
     parse: wordOr('auto', () => grantedCpus(), integer(1, 256))
   },
   windowBytes: {
     flag: 'window-bytes',
     value: 'SIZE',
     default: '1MiB',
-    help: 'most bytes handed to the socket between two residency checks',
+    help: 'most bytes handed to the socket between two residency checks; in read mode also the memory that one client takes',
     parse: size(4 * KiB, 64 * MiB)
   },
   regionBytes: {
@@ -146,7 +146,7 @@ export const options = {
     flag: 'max-event-loop-delay',
     value: 'TIME',
     default: '1s',
-    help: 'mean delay of the event loop beyond which requests get 503; 0ms: never',
+    help: 'mean delay of the event loop beyond which requests for files get 503; 0ms: never',
     parse: duration(0, 3600_000)
   },
   revalidateMs: {
@@ -167,7 +167,7 @@ export const options = {
     flag: 'symlinks',
     value: 'deny|within',
     default: 'within',
-    help: 'within: followed while the target stays below the root',
+    help: 'within: followed while the target stays below the root; deny: not at all',
     parse: oneOf('deny', 'within')
   },
   dotfiles: {
@@ -202,7 +202,7 @@ export const options = {
     flag: 'server-timing',
     value: 'on|off',
     default: 'off',
-    help: "on: each file's answer says where its bytes came from and what they cost",
+    help: "on: each file's answer says in Server-Timing where its bytes came from and what they cost",
     parse: oneOf('on', 'off')
   },
   warm: {
@@ -251,7 +251,7 @@ export const options = {
     flag: 'log-level',
     value: 'LEVEL',
     default: 'info',
-    help: logLevels.join(', '),
+    help: `${logLevels.join(', ')}; JSON lines on stdout`,
     parse: oneOf(...logLevels)
   }
 } as const satisfies Readonly<Record<string, Option>>

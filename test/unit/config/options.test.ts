@@ -1,9 +1,12 @@
 /** Every row of the option table agrees with what is made of it. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import path from 'node:path'
 import { describe, it } from 'node:test'
 import { readCommand } from '#src/config/command-line.ts'
 import { helpText } from '#src/config/help.ts'
 import { type Config, type Option, options, variableOf } from '#src/config/options.ts'
+import { projectFolder } from '../../support/project.ts'
 
 /** Names that scripts, containers and services are written against: what they name may not change. */
 const lastingNames = [
@@ -65,6 +68,14 @@ describe('the option table', () => {
       assert.ok(lines[i]?.startsWith(`  --${flag} ${value} `), lines[i])
       assert.ok(lines[i]?.endsWith(` ${help} (${option.shownDefault ?? option.default})`), lines[i])
     }
+  })
+
+  it('is the table of README.md', () => {
+    const script = path.join(projectFolder, 'scripts', 'options-table.mjs')
+    const { status, stderr } = spawnSync(process.execPath, [script, '--check'], {
+      encoding: 'utf8'
+    })
+    assert.equal(status, 0, stderr)
   })
 
   for (const [key, option] of rows) {
