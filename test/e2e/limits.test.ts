@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { descriptors, mappedExtents, memory, warm } from '../support/kernel-view.ts'
+import { metric } from '../support/metrics.ts'
 import {
   type Answer,
   get,
@@ -20,12 +21,6 @@ const MiB = 2 ** 20
 
 function countOf(answers: readonly (Answer | Error)[], status: number): number {
   return answers.filter((answer) => !(answer instanceof Error) && answer.status === status).length
-}
-
-async function metric(origin: string, name: string): Promise<number> {
-  const text = (await get(`${origin}/metrics`)).body.toString()
-  const line = text.split('\n').find((line) => line.startsWith(`${name} `))
-  return Number(line?.slice(name.length + 1))
 }
 
 function openDescriptors(pid: number): number {

@@ -12,6 +12,7 @@ import { LeftOut } from '#load/left-out.ts'
 import { limitMemory } from '#load/memory-limit.ts'
 import { mountFaultFs, whyNoFaultFs } from '../support/fault-fs.ts'
 import { dropPages } from '../support/kernel-view.ts'
+import { metric } from '../support/metrics.ts'
 import {
   get,
   patternBytes,
@@ -35,12 +36,6 @@ function fill(folder: string): void {
   fs.writeFileSync(path.join(folder, 'slow-large'), '')
   fs.truncateSync(path.join(folder, 'slow-large'), 4 * GiB)
   for (let n = 0; n < 300; n++) fs.writeFileSync(path.join(folder, `slow-new-${n}`), `${n}`)
-}
-
-async function metric(origin: string, name: string): Promise<number> {
-  const text = (await get(`${origin}/metrics`)).body.toString()
-  const line = text.split('\n').find((line) => line.startsWith(`${name} `))
-  return Number(line?.slice(name.length + 1))
 }
 
 /** Bytes [start, start + 4 KiB) of the small file that everybody wants. */
