@@ -2,7 +2,7 @@
  * One request and its answer, as metrics, access log and Server-Timing tell of it: when, from where, at what
  * cost. Cheap enough to be made for every request; what costs more is measured only where somebody asked.
  */
-import { threadFaults } from '../storage/native/native.ts'
+import { threadFaults } from '../storage/native/rusage.ts'
 
 export type Source = 'mapped' | 'read' | 'mixed' | 'none'
 

@@ -1,6 +1,6 @@
 /** Page faults and block input, which prom-client's default metrics lack; read when they are scraped. */
 import { Counter, type Registry } from 'prom-client'
-import { threadFaults } from '../storage/native/native.ts'
+import { threadFaults } from '../storage/native/rusage.ts'
 
 /** @see getrusage(2): RUSAGE_SELF for the process, RUSAGE_THREAD for the thread that runs JavaScript */
 export function registerPageFaults(registry: Registry): void {

@@ -3,7 +3,7 @@
  * invisible in a log.
  */
 import type { Logger } from 'pino'
-import { threadFaults } from '../storage/native/native.ts'
+import { threadFaults } from '../storage/native/rusage.ts'
 
 // How often the loop is asked for a sign of life: sharp enough for a tenth of a second, too rare to matter.
 const intervalMs = 25

@@ -4,7 +4,9 @@
  */
 import type { ByteSource, Window } from './byte-source.ts'
 import type { Counters } from './counters.ts'
-import { isResident, populate, readCached } from './native/native.ts'
+import { readCached } from './native/cached-read.ts'
+import { populate } from './native/mapping.ts'
+import { isResident } from './native/residency.ts'
 import type { OpenFile } from './open-file.ts'
 import { ReadWindow } from './read-source.ts'
 import type { Region, RegionTable } from './regions.ts'

@@ -14,7 +14,7 @@ import {
   generationKey,
   pathStillNames,
   sameGeneration
-} from './native/native.ts'
+} from './native/stat.ts'
 import type { Region, RegionOwner } from './regions.ts'
 import { mayTrustResidency } from './residency.ts'
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { ByteSource, Window } from './byte-source.ts'
 import { StorageError } from './errors.ts'
-import { announce } from './native/native.ts'
+import { prefetch } from './native/advice.ts'
 import type { OpenFile } from './open-file.ts'
 import type { StorageQueue } from './storage-queue.ts'
 import type { WindowBuffers } from './window-buffers.ts'
@@ -46,7 +46,7 @@ export class ReadSource implements ByteSource {
       // The next windows are read while this one is sent: a cold range then comes at the disk's speed, not
       // one wait after another. What came at once was in memory, and probably so is what follows.
       if (ahead > 0 && performance.now() - startedAtMs > slowReadMs) {
-        announce(file.fd, start + length, ahead)
+        prefetch(file.fd, start + length, ahead)
       }
     }
     return new Promise((resolve, reject) => {

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { type Counters, countReason } from './counters.ts'
-import { letGo, type Mapping, MappingError, map, pageBytes } from './native/native.ts'
+import { type Mapping, MappingError, map, revoke } from './native/mapping.ts'
+import { pageBytes } from './native/page-size.ts'
 
 /** One mapped extent of one generation of a file. */
 export class Region {
@@ -192,7 +193,7 @@ export class RegionTable {
     this.#reserved++
     this.#collected.register(region.mapping.bytes.buffer, undefined)
     try {
-      letGo(region.mapping)
+      revoke(region.mapping)
     } catch (error) {
       if (!(error instanceof MappingError)) throw error
       // the kernel has no room to split a mapping; the collector still unmaps it in its own time

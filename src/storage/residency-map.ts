@@ -1,6 +1,7 @@
 /** Which parts of a file are in memory, for who asks from outside: counted in steps, so that no file is too large. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { countResident, pageBytes } from './native/native.ts'
+import { pageBytes } from './native/page-size.ts'
+import { countResident } from './native/residency.ts'
 import type { OpenFile } from './open-file.ts'
 
 export interface ResidencyMap {

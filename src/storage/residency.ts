@@ -3,7 +3,7 @@
  * only to who owns the file or may write to it; to all others it claims that every page is resident.
  */
 import { type BigIntStats, readFileSync } from 'node:fs'
-import { mayAskResidency } from './native/native.ts'
+import { mayAskResidency } from './native/residency.ts'
 
 /**
  * @param fd of the open file

@@ -3,7 +3,7 @@ import type { ByteSource } from './byte-source.ts'
 import { Catalog } from './catalog.ts'
 import { type Counters, createCounters } from './counters.ts'
 import { MappedSource } from './mapped-source.ts'
-import { forgoReadahead } from './native/native.ts'
+import { disableReadahead } from './native/advice.ts'
 import type { OpenFile, SymlinkPolicy } from './open-file.ts'
 import { ReadSource } from './read-source.ts'
 import { RegionTable } from './regions.ts'
@@ -65,7 +65,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     whenOpened: (file: OpenFile) => {
       // Pages that the kernel read ahead carry a mark: who touches one in a mapping starts the next readahead,
       // and waits for a place in the queue of the disk. That would be the event loop.
-      if (options.mode === 'mmap' && isGuarded) forgoReadahead(file.fd)
+      if (options.mode === 'mmap' && isGuarded) disableReadahead(file.fd)
     },
     whenRetired: (file: OpenFile) => regions.retireAll(file)
   })

@@ -1,7 +1,8 @@
 /** What the kernel holds of a file on behalf of a process, and the page cache as a tool: for tests only. */
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
-import { isResident, letGo, map } from '#src/storage/native/native.ts'
+import { map, revoke } from '#src/storage/native/mapping.ts'
+import { isResident } from '#src/storage/native/residency.ts'
 
 type Pid = number | 'self'
 
@@ -81,7 +82,7 @@ export function hasResidentPages(file: string): boolean {
   const { size } = fs.fstatSync(fd)
   const mapping = map(fd, 0, size)
   const isAny = isResident(mapping, 0, 1) || isResident(mapping, size - 1, size)
-  letGo(mapping)
+  revoke(mapping)
   fs.closeSync(fd)
   return isAny
 }

@@ -1,5 +1,5 @@
 /**
- * Notes what reaches mmap-io. To be loaded before native.ts, because the addon's own exports cannot be
+ * Notes what reaches mmap-io. To be loaded before mapping.ts, because the addon's own exports cannot be
  * redefined: the module as a whole is replaced by one that inherits from it.
  */
 import type { default as MmapIo } from 'mmap-io'

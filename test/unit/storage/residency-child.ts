@@ -1,7 +1,10 @@
 /** Run by residency.test.ts as another user: says what it is told about a cold file, then reads it. */
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { isResident, letGo, map, pageBytes, readCached } from '#src/storage/native/native.ts'
+import { readCached } from '#src/storage/native/cached-read.ts'
+import { map, revoke } from '#src/storage/native/mapping.ts'
+import { pageBytes } from '#src/storage/native/page-size.ts'
+import { isResident } from '#src/storage/native/residency.ts'
 import { mayTrustResidency } from '#src/storage/residency.ts'
 import { openStorage } from '#src/storage/storage.ts'
 import { patternBytes } from '../../support/serve.ts'
@@ -28,7 +31,7 @@ async function main(root: string): Promise<void> {
   // asked before anything is read, because reading brings pages in
   const mapping = map(file.fd, 0, file.size)
   const mincoreSaysResident = isResident(mapping, file.size - pageBytes, file.size)
-  letGo(mapping)
+  revoke(mapping)
   const page = Buffer.alloc(pageBytes)
   const isLastPageCached = readCached(file.fd, page, pageBytes, file.size - pageBytes) === pageBytes
   const stats = fs.statSync(join(root, 'cold'), { bigint: true })

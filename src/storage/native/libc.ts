@@ -1,0 +1,60 @@
+/**
+ * The functions of the C library that the other files of this folder call, bound once through koffi. Nothing
+ * outside this folder imports it.
+ */
+import { getSystemErrorName } from 'node:util'
+
+const koffi = loadKoffi()
+const lib = koffi.load(null)
+
+/**
+ * Addresses are passed as integers: on Linux they stay below 2^57, in practice below 2^47, so that a JavaScript
+ * number holds them exactly.
+ */
+export const libc = {
+  getpagesize: lib.func('int getpagesize()'),
+  mmap: lib.func(
+    'int64_t mmap(intptr_t addr, size_t length, int prot, int flags, int fd, int64_t offset)'
+  ),
+  munmap: lib.func('int munmap(intptr_t addr, size_t length)'),
+  madvise: lib.func('int madvise(intptr_t addr, size_t length, int advice)'),
+  mincore: lib.func('int mincore(intptr_t addr, size_t length, void *vec)'),
+  preadv2: lib.func('int64_t preadv2(int fd, void *iov, int count, int64_t offset, int flags)'),
+  posix_fadvise: lib.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)'),
+  statx: lib.func('int statx(int dirfd, void *path, int flags, uint32_t mask, void *buf)'),
+  getrusage: lib.func('int getrusage(int who, void *usage)'),
+  cachestat: lib.func(
+    'int64_t syscall(int64_t number, int64_t fd, void *range, void *stat, int64_t flags)'
+  )
+}
+
+/** @returns the errno of the last call on this thread */
+export const errno = koffi.errno as () => number
+
+/** The address of a Buffer's first byte; valid as long as the Buffer is. */
+export const addressOf: (bytes: Buffer) => bigint = koffi.address
+
+/** Memory at an address as an ArrayBuffer, which neither owns nor unmaps it. */
+export const viewOf: (address: bigint, length: number) => ArrayBuffer = koffi.view
+
+/** @param error an errno, > 0 */
+export function errorName(error: number): string {
+  try {
+    return getSystemErrorName(-error)
+  } catch {
+    return `errno ${error}`
+  }
+}
+
+// koffi's binaries (Linux on x64, arm64, arm, ia32, riscv64, loong64, ppc64) are optional dependencies of it: an
+// installation without those leaves nothing to load.
+function loadKoffi(): typeof import('koffi') {
+  try {
+    return require('koffi') as typeof import('koffi')
+  } catch (cause) {
+    throw new Error(
+      `koffi, which calls the C library, could not be loaded on ${process.platform} ${process.arch}: is it installed with its optional dependencies?`,
+      { cause }
+    )
+  }
+}

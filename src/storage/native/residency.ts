@@ -1,0 +1,72 @@
+/** Asking the kernel which pages of a file are in the page cache. */
+import { errno, errorName, libc } from './libc.ts'
+import { type Mapping, map, revoke } from './mapping.ts'
+import { pageBytes } from './page-size.ts'
+
+// <asm-generic/unistd.h>, the same number on every architecture
+const NR_CACHESTAT = 451
+
+const residencyVector = Buffer.alloc(4096)
+
+/**
+ * Whether every page of [start, end) of a mapping is in the page cache, as mincore(2) says.
+ * Ask only for files whose answer can be trusted: to others the kernel claims that all is resident.
+ * @param start bytes from the beginning of the mapping
+ * @param end bytes, > start, ≤ the mapping's length
+ */
+export function isResident(mapping: Mapping, start: number, end: number): boolean {
+  const aligned = start - (start % pageBytes)
+  for (let from = aligned; from < end; from += residencyVector.length * pageBytes) {
+    const length = Math.min(end - from, residencyVector.length * pageBytes)
+    if (libc.mincore(mapping.address + from, length, residencyVector) !== 0) return false
+    const pages = Math.ceil(length / pageBytes)
+    // only the lowest bit of each byte is defined (mincore(2))
+    for (let page = 0; page < pages; page++) {
+      if (((residencyVector[page] as number) & 1) === 0) return false
+    }
+  }
+  return true
+}
+
+/**
+ * Whether mincore(2) tells this process the truth about a file: the kernel's own answer, because
+ * cachestat(2) refuses (EPERM) under exactly the rule by which mincore lies.
+ * @returns undefined when the kernel is older than 6.5 or a seccomp filter hides the call
+ * @see mm/mincore.c can_do_mincore, mm/filemap.c can_do_cachestat
+ */
+export function mayAskResidency(fd: number): boolean | undefined {
+  if (cachestat(fd, 0, pageBytes) !== undefined) return true
+  return errorName(errno()) === 'EPERM' ? false : undefined
+}
+const cachestatRange = Buffer.alloc(16)
+const cachestatResult = Buffer.alloc(40)
+
+/**
+ * How many pages of [offset, offset + length) of a file are in the page cache. Ask only for files whose
+ * answer can be trusted.
+ * @param offset a multiple of the page size
+ * @throws MappingError on kernels before 6.5, which can be asked only through a mapping, when there can be none
+ * @see cachestat(2), mincore(2)
+ */
+export function countResident(fd: number, offset: number, length: number): number {
+  const count = cachestat(fd, offset, length)
+  if (count !== undefined) return count
+  const mapping = map(fd, offset, length)
+  try {
+    let resident = 0
+    for (let from = 0; from < length; from += pageBytes) {
+      if (isResident(mapping, from, Math.min(from + pageBytes, length))) resident++
+    }
+    return resident
+  } finally {
+    revoke(mapping)
+  }
+}
+
+/** Pages in the page cache; undefined when the kernel does not answer. */
+function cachestat(fd: number, offset: number, length: number): number | undefined {
+  cachestatRange.writeBigUInt64LE(BigInt(offset), 0)
+  cachestatRange.writeBigUInt64LE(BigInt(length), 8)
+  const result = libc.cachestat(NR_CACHESTAT, fd, cachestatRange, cachestatResult, 0)
+  return Number(result) === 0 ? Number(cachestatResult.readBigUInt64LE(0)) : undefined
+}
