@@ -1,10 +1,13 @@
 /** Reading what the page cache holds, and nothing that would have to be waited for. */
-import { addressOf, errno, errorName, libc } from './libc.ts'
+import { constants } from 'node:os'
+import { IoVector } from './io-vector.ts'
+import { addressOf, errno, libc } from './libc.ts'
 
 // <linux/fs.h>
 const RWF_NOWAIT = 0x8
+const { EAGAIN } = constants.errno
 
-const ioVector = Buffer.alloc(16)
+const ioVector = new IoVector(1)
 
 /**
  * Copy bytes that are in the page cache already, without ever waiting for a disk; a miss starts readahead.
@@ -20,9 +23,8 @@ export function readCached(
   length: number,
   position: number
 ): number | 'unsupported' {
-  ioVector.writeBigUInt64LE(addressOf(into), 0)
-  ioVector.writeBigUInt64LE(BigInt(length), 8)
-  const count = Number(libc.preadv2(fd, ioVector, 1, position, RWF_NOWAIT))
+  ioVector.set(0, addressOf(into), length)
+  const count: number = libc.preadv2(fd, ioVector.address, 1, position, RWF_NOWAIT)
   if (count >= 0) return count
-  return errorName(errno()) === 'EAGAIN' ? 0 : 'unsupported'
+  return errno() === EAGAIN ? 0 : 'unsupported'
 }

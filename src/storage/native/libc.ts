@@ -19,9 +19,11 @@ export const libc = {
   munmap: lib.func('int munmap(intptr_t addr, size_t length)'),
   madvise: lib.func('int madvise(intptr_t addr, size_t length, int advice)'),
   mincore: lib.func('int mincore(intptr_t addr, size_t length, void *vec)'),
-  preadv2: lib.func('int64_t preadv2(int fd, void *iov, int count, int64_t offset, int flags)'),
+  preadv2: lib.func('int64_t preadv2(int fd, intptr_t iov, int count, int64_t offset, int flags)'),
   posix_fadvise: lib.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)'),
   statx: lib.func('int statx(int dirfd, void *path, int flags, uint32_t mask, void *buf)'),
+  sendmsg: lib.func('int64_t sendmsg(int fd, intptr_t message, int flags)'),
+  ioctl: lib.func('int ioctl(int fd, size_t request, void *value)'),
   getrusage: lib.func('int getrusage(int who, void *usage)'),
   cachestat: lib.func(
     'int64_t syscall(int64_t number, int64_t fd, void *range, void *stat, int64_t flags)'
@@ -31,11 +33,18 @@ export const libc = {
 /** @returns the errno of the last call on this thread */
 export const errno = koffi.errno as () => number
 
-/** The address of a Buffer's first byte; valid as long as the Buffer is. */
-export const addressOf: (bytes: Buffer) => bigint = koffi.address
+/**
+ * The address of the first byte of a Buffer; valid as long as the Buffer, or another view of its memory, can be
+ * reached. Memory of a Buffer does not move.
+ */
+export function addressOf(bytes: Uint8Array): number {
+  return Number(koffi.address(bytes))
+}
 
 /** Memory at an address as an ArrayBuffer, which neither owns nor unmaps it. */
-export const viewOf: (address: bigint, length: number) => ArrayBuffer = koffi.view
+export function viewOf(address: number, length: number): ArrayBuffer {
+  return koffi.view(BigInt(address), length)
+}
 
 /** @param error an errno, > 0 */
 export function errorName(error: number): string {

@@ -57,11 +57,11 @@ export const mmapIoReach = 2 ** 31
 export function map(fd: number, offset: number, length: number): Mapping {
   if (offset + length < mmapIoReach) {
     const bytes = mapByMmapIo(fd, offset, length)
-    return { bytes, address: Number(addressOf(bytes)) }
+    return { bytes, address: addressOf(bytes) }
   }
   const address = Number(libc.mmap(0, length, PROT_READ, MAP_SHARED, fd, offset))
   if (address === -1) throw new MappingError(errorName(errno()))
-  const bytes = Buffer.from(viewOf(BigInt(address), length))
+  const bytes = Buffer.from(viewOf(address, length))
   reservations.register(bytes.buffer, { address, length })
   return { bytes, address }
 }
