@@ -59,8 +59,7 @@ export function map(fd: number, offset: number, length: number): Mapping {
     const bytes = mapByMmapIo(fd, offset, length)
     return { bytes, address: addressOf(bytes) }
   }
-  const address = Number(libc.mmap(0, length, PROT_READ, MAP_SHARED, fd, offset))
-  if (address === -1) throw new MappingError(errorName(errno()))
+  const address = mapByLibc(fd, offset, length)
   const bytes = Buffer.from(viewOf(address, length))
   reservations.register(bytes.buffer, { address, length })
   return { bytes, address }
@@ -75,6 +74,32 @@ function mapByMmapIo(fd: number, offset: number, length: number): Buffer {
     throw new MappingError(number === undefined ? 'unknown' : errorName(Number(number)), {
       cause: error
     })
+  }
+}
+
+function mapByLibc(fd: number, offset: number, length: number): number {
+  const address = Number(libc.mmap(0, length, PROT_READ, MAP_SHARED, fd, offset))
+  if (address === -1) throw new MappingError(errorName(errno()))
+  return address
+}
+
+/**
+ * Map a part of a file for as long as a function runs. Its address is for system calls; nothing of it becomes a
+ * Buffer, so that it is unmapped at once.
+ * @param offset bytes, a multiple of the page size
+ * @throws MappingError with the kernel's reason
+ */
+export function withMapping<T>(
+  fd: number,
+  offset: number,
+  length: number,
+  use: (address: number) => T
+): T {
+  const address = mapByLibc(fd, offset, length)
+  try {
+    return use(address)
+  } finally {
+    libc.munmap(address, length)
   }
 }
 

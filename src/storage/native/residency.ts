@@ -1,6 +1,6 @@
 /** Asking the kernel which pages of a file are in the page cache. */
 import { errno, errorName, libc } from './libc.ts'
-import { type Mapping, map, revoke } from './mapping.ts'
+import { type Mapping, withMapping } from './mapping.ts'
 import { pageBytes } from './page-size.ts'
 
 // <asm-generic/unistd.h>, the same number on every architecture
@@ -41,32 +41,45 @@ export function mayAskResidency(fd: number): boolean | undefined {
 const cachestatRange = Buffer.alloc(16)
 const cachestatResult = Buffer.alloc(40)
 
+/** A system call that tells of resident pages. */
+export type ResidencyCall = 'cachestat' | 'mincore'
+
 /**
  * How many pages of [offset, offset + length) of a file are in the page cache. Ask only for files whose
  * answer can be trusted.
  * @param offset a multiple of the page size
- * @throws MappingError on kernels before 6.5, which can be asked only through a mapping, when there can be none
- * @see cachestat(2), mincore(2)
+ * @param call cachestat(2) exists since Linux 6.5; mincore(2) needs a mapping, which is made for the call
+ * @returns undefined when the kernel does not answer cachestat(2)
+ * @throws MappingError when mincore(2) was asked for and the file cannot be mapped
  */
-export function countResident(fd: number, offset: number, length: number): number {
-  const count = cachestat(fd, offset, length)
-  if (count !== undefined) return count
-  const mapping = map(fd, offset, length)
-  try {
-    let resident = 0
-    for (let from = 0; from < length; from += pageBytes) {
-      if (isResident(mapping, from, Math.min(from + pageBytes, length))) resident++
-    }
-    return resident
-  } finally {
-    revoke(mapping)
-  }
+export function countResident(
+  fd: number,
+  offset: number,
+  length: number,
+  call: ResidencyCall
+): number | undefined {
+  return call === 'cachestat' ? cachestat(fd, offset, length) : countMapped(fd, offset, length)
 }
 
-/** Pages in the page cache; undefined when the kernel does not answer. */
+/** Pages in the page cache; undefined when the kernel does not answer. @see cachestat(2) */
 function cachestat(fd: number, offset: number, length: number): number | undefined {
   cachestatRange.writeBigUInt64LE(BigInt(offset), 0)
   cachestatRange.writeBigUInt64LE(BigInt(length), 8)
   const result = libc.cachestat(NR_CACHESTAT, fd, cachestatRange, cachestatResult, 0)
   return Number(result) === 0 ? Number(cachestatResult.readBigUInt64LE(0)) : undefined
+}
+
+/** The same through a mapping that no JavaScript sees, by mincore(2) for many pages at once. */
+function countMapped(fd: number, offset: number, length: number): number {
+  const vector = residencyVector
+  return withMapping(fd, offset, length, (address) => {
+    let resident = 0
+    for (let from = 0; from < length; from += vector.length * pageBytes) {
+      const chunk = Math.min(length - from, vector.length * pageBytes)
+      if (libc.mincore(address + from, chunk, vector) !== 0) break
+      const pages = Math.ceil(chunk / pageBytes)
+      for (let page = 0; page < pages; page++) resident += (vector[page] as number) & 1
+    }
+    return resident
+  })
 }
