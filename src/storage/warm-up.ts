@@ -2,7 +2,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { glob } from 'tinyglobby'
-import type { Config, WarmPattern } from '../config/options.ts'
 import type { ByteRange } from './byte-source.ts'
 import { StorageError } from './errors.ts'
 import type { OpenFile } from './open-file.ts'
@@ -13,13 +12,26 @@ import { warm } from './warm.ts'
 // between two readings of what would not stay in memory
 const pauseMs = 1000
 
+export interface WarmUpOptions {
+  /** the folder that the globs are relative to */
+  readonly root: string
+  /** whether globs match names that begin with a dot */
+  readonly dotfiles: 'allow' | 'deny'
+  /** what is to be in memory; `range` in bytes, half-open, undefined: whole files */
+  readonly warm: readonly { readonly glob: string; readonly range: ByteRange | undefined }[]
+  /** how much of it must be in memory to be done, 0 to 1 */
+  readonly warmShare: number
+  /** bytes a second to read at most */
+  readonly warmRate: number
+}
+
 interface Target {
   readonly path: string
-  readonly range: WarmPattern['range']
+  readonly range: ByteRange | undefined
 }
 
 export class WarmUp {
-  readonly #config: Config
+  readonly #options: WarmUpOptions
   readonly #storage: Storage
   readonly #log: Logger
   readonly #abort = new AbortController()
@@ -27,22 +39,22 @@ export class WarmUp {
   #wantedBytes = 0
   #residentBytes = 0
 
-  constructor(config: Config, storage: Storage, log: Logger) {
-    this.#config = config
+  constructor(options: WarmUpOptions, storage: Storage, log: Logger) {
+    this.#options = options
     this.#storage = storage
     this.#log = log
-    this.#isDone = config.warm.length === 0
+    this.#isDone = options.warm.length === 0
   }
 
   /**
-   * Whether enough was in memory once. What the kernel evicts afterwards makes nobody unready: a server that
-   * leaves its clients to others for that would only move the load.
+   * Whether enough was in memory once. What the kernel evicts afterwards does not end readiness: a server
+   * that sends its clients elsewhere for that would only move the load.
    */
   get isDone(): boolean {
     return this.#isDone
   }
 
-  /** For whoever waits: how far it is. */
+  /** How far it is, in words. */
   get progress(): string {
     if (this.#wantedBytes === 0) return 'looking for the files'
     const MiB = 2 ** 20
@@ -51,7 +63,7 @@ export class WarmUp {
 
   /** Reads what is to be in memory, again and again until enough of it is. */
   async run(): Promise<void> {
-    const { warmShare } = this.#config
+    const { warmShare } = this.#options
     while (!this.#isDone && !this.#abort.signal.aborted) {
       const startedAtMs = performance.now()
       await this.#readAll()
@@ -80,7 +92,7 @@ export class WarmUp {
     const { reader } = this.#storage
     const { signal } = this.#abort
     await this.#each(targets, async (file, bytes) => {
-      this.#residentBytes += await warm(reader, file, [bytes], this.#config.warmRate, signal)
+      this.#residentBytes += await warm(reader, file, [bytes], this.#options.warmRate, signal)
     })
     // What was read first may be gone again by now: the kernel says, where it can be believed.
     let resident = 0
@@ -113,11 +125,14 @@ export class WarmUp {
   }
 
   async #targets(): Promise<readonly Target[]> {
-    const { root, dotfiles } = this.#config
+    const { root, dotfiles } = this.#options
     const targets: Target[] = []
-    for (const pattern of this.#config.warm) {
-      const options = { cwd: root, dot: dotfiles === 'allow', onlyFiles: true }
-      const paths = await glob([pattern.glob], options)
+    for (const pattern of this.#options.warm) {
+      const paths = await glob([pattern.glob], {
+        cwd: root,
+        dot: dotfiles === 'allow',
+        onlyFiles: true
+      })
       if (paths.length === 0) this.#log.warn({ glob: pattern.glob }, 'no file to warm')
       for (const path of paths.sort()) targets.push({ path, range: pattern.range })
     }
