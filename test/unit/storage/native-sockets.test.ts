@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
 import { constants } from 'node:os'
-import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { addressOf } from '#src/storage/native/libc.ts'
 import { map, revoke } from '#src/storage/native/mapping.ts'
 import { pageBytes } from '#src/storage/native/page-size.ts'
 import { queuedBytes, sendNow } from '#src/storage/native/sockets.ts'
-import { patternBytes, tempFolder } from '../../support/serve.ts'
+import { patternBytes } from '../../support/serve.ts'
+import { patternFile } from './native-files.ts'
 
 const { EFAULT, EPIPE, ECONNRESET, EBADF } = constants.errno
 const MiB = 2 ** 20
@@ -160,12 +160,4 @@ async function receive(client: net.Socket, length: number): Promise<Buffer> {
     client.on('data', take).resume()
   })
   return Buffer.concat(pieces)
-}
-
-function patternFile(t: TestContext, size: number): { fd: number; path: string } {
-  const path = join(tempFolder(t), 'pattern')
-  fs.writeFileSync(path, patternBytes(0, size))
-  const fd = fs.openSync(path, 'r')
-  t.after(() => fs.closeSync(fd))
-  return { fd, path }
 }
