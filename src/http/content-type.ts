@@ -1,10 +1,10 @@
-/** Content-Type by the file's name, never by its bytes: a mapped byte may not be looked at. */
+/** Content-Type by the file's name, never by its bytes: mapped bytes must not be read by JavaScript. */
 import { Mime } from 'mime'
 import otherTypes from 'mime/types/other.js'
 import standardTypes from 'mime/types/standard.js'
 
 const types = new Mime(standardTypes, otherTypes)
-// What the field reads by ranges and the registry of file extensions does not know, or knows otherwise.
+// Formats that are read by ranges and that the registry of file extensions lacks, or has under another type.
 types.define(
   {
     'application/vnd.pmtiles': ['pmtiles'],

@@ -1,8 +1,8 @@
 /** The framing of multipart/byteranges (RFC 9110 §14.6), and its exact length before the first byte. */
 import { type ByteRange, formatContentRange } from './range.ts'
 
-/** Literal bytes, or bytes of the representation. */
-export type BodyPart = Uint8Array | ByteRange
+/** Literal text, of ASCII alone, or bytes of the representation. */
+export type BodyPart = string | ByteRange
 
 export interface Multipart {
   /** of the whole answer, with the boundary */
@@ -26,17 +26,17 @@ export function layoutMultipart(
 ): Multipart {
   const body: BodyPart[] = []
   let contentLength = 0
-  for (const [index, range] of ranges.entries()) {
-    const head = Buffer.from(
-      `${index === 0 ? '' : '\r\n'}--${boundary}\r\n` +
-        `Content-Type: ${contentType}\r\n` +
-        `Content-Range: ${formatContentRange(range, completeLength)}\r\n\r\n`,
-      'latin1'
-    )
+  for (const range of ranges) {
+    // The first delimiter begins with CRLF too, as nginx, Apache and lighttpd send it: RFC 2046 §5.1.1 allows it,
+    // and zsync reads no other.
+    const head =
+      `\r\n--${boundary}\r\n` +
+      `Content-Type: ${contentType}\r\n` +
+      `Content-Range: ${formatContentRange(range, completeLength)}\r\n\r\n`
     body.push(head, range)
     contentLength += head.length + range.end - range.start
   }
-  const end = Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1')
+  const end = `\r\n--${boundary}--\r\n`
   body.push(end)
   return {
     contentType: `multipart/byteranges; boundary=${boundary}`,

@@ -1,8 +1,12 @@
 /** From request headers and a representation to a plan: status, headers and parts, before any byte is read. */
 import { randomBytes } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
 import { type BodyPart, layoutMultipart } from './multipart.ts'
-import { evaluatePreconditions, ifRangeHolds, type Validators } from './preconditions.ts'
+import {
+  evaluatePreconditions,
+  ifRangeHolds,
+  type PreconditionFields,
+  type Validators
+} from './preconditions.ts'
 import { formatContentRange, formatUnsatisfiedRange, resolveRange } from './range.ts'
 
 export type { BodyPart } from './multipart.ts'
@@ -11,9 +15,14 @@ export type { BodyPart } from './multipart.ts'
 export interface Representation extends Validators {
   /** bytes */
   readonly completeLength: number
-  /** HTTP-date */
-  readonly lastModified: string
   readonly contentType: string
+}
+
+/** The fields that decide about an answer, as node:http gives them. */
+export interface RequestFields extends PreconditionFields {
+  readonly range?: string | undefined
+  /** node:http joins repeated fields to a list, which matches nothing */
+  readonly 'if-range'?: string | string[] | undefined
 }
 
 export interface ResponsePlan {
@@ -33,7 +42,7 @@ export interface ResponsePlan {
  */
 export function planResponse(
   method: 'GET' | 'HEAD',
-  headers: IncomingHttpHeaders,
+  headers: RequestFields,
   representation: Representation,
   maxRanges: number
 ): ResponsePlan {
@@ -46,9 +55,8 @@ export function planResponse(
   }
   const { range } = headers
   if (range === undefined || method === 'HEAD') return whole(method, representation)
-  // Node joins repeated If-Range fields to a list, which matches nothing
-  const ifRange = headers['if-range'] as string | undefined
-  if (!ifRangeHolds(ifRange, representation)) return whole(method, representation)
+  const ifRange = headers['if-range']
+  if (!ifRangeHolds(ifRange?.toString(), representation)) return whole(method, representation)
   return planRanges(range, representation, maxRanges)
 }
 

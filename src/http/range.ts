@@ -3,11 +3,9 @@
  * everywhere else a range is half-open.
  */
 
-/** Bytes [start, end) of a representation; never empty. */
-export interface ByteRange {
-  readonly start: number
-  readonly end: number
-}
+import type { ByteRange } from './byte-range.ts'
+
+export type { ByteRange }
 
 /** `whole`: there is no Range to honour. The ranges are in order of first appearance, apart from each other. */
 export type RangeOutcome = 'whole' | 'unsatisfiable' | readonly ByteRange[]

@@ -9,6 +9,16 @@ export function strongEtag(sizeBytes: number, mtimeNs: bigint): string {
   return `"${mtimeNs.toString(36)}-${sizeBytes.toString(36)}"`
 }
 
+/**
+ * A weak ETag, for a content so young that its mtime may not tell it from the next. The tag is another one than
+ * the strong tag of the same mtime, so that a copy from then is never confirmed afterwards.
+ * @param mtimeNs nanoseconds since the epoch
+ * @param inode tells two files of one mtime apart, of which one has replaced the other
+ */
+export function weakEtag(sizeBytes: number, mtimeNs: bigint, inode: bigint): string {
+  return `W/"${mtimeNs.toString(36)}-${sizeBytes.toString(36)}-${inode.toString(36)}"`
+}
+
 /** One entity-tag of §8.8.3. */
 export interface EntityTag {
   /** with its quotes */
@@ -35,14 +45,15 @@ export function parseEntityTags(field: string): '*' | readonly EntityTag[] | und
   return tags.length === 0 ? undefined : tags
 }
 
-/** §8.8.3.2: equal and neither weak. @param strong our own ETag, strong by construction */
-export function matchesStrongly(tag: EntityTag, strong: string): boolean {
-  return !tag.isWeak && tag.opaque === strong
+/** §8.8.3.2: equal and neither weak. @param etag our own, as it is sent */
+export function matchesStrongly(tag: EntityTag, etag: string): boolean {
+  // a weak one of ours begins with W/, which no opaque tag does
+  return !tag.isWeak && tag.opaque === etag
 }
 
 /** §8.8.3.2: equal, weak or not. */
-export function matchesWeakly(tag: EntityTag, strong: string): boolean {
-  return tag.opaque === strong
+export function matchesWeakly(tag: EntityTag, etag: string): boolean {
+  return tag.opaque === (etag.startsWith('W/') ? etag.slice(2) : etag)
 }
 
 const dayNames = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { decodeRequestPath } from '#src/http/request-path.ts'
+import { decodeCarefully, decodeRequestPath } from '#src/http/request-path.ts'
 
 const decode = (rawPath: string) => decodeRequestPath(rawPath, { dotfiles: 'allow' })
 
@@ -183,6 +183,26 @@ describe('any path', () => {
         }
       }),
       { numRuns: 3000 }
+    )
+  })
+})
+
+describe('the quick way', () => {
+  it('agrees with the careful one', () => {
+    const piece = fc.oneof(
+      fc.constantFrom('/', '/', '.', '..', '%', '%2f', '%41', '%2e', '%00', '%ff', '\0', '\\', ' '),
+      fc.constantFrom('a', 'tiles', '0', '-', '~', '+', ':', '@', ';', '"', '#', '?', 'é', '日'),
+      fc.constantFrom('n'.repeat(254), 'n'.repeat(255), 'n'.repeat(256)),
+      fc.string({ maxLength: 3 })
+    )
+    const rawPath = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(''))
+    const dotfiles = fc.constantFrom('allow', 'deny')
+    fc.assert(
+      fc.property(rawPath, dotfiles, (rawPath, dotfiles) => {
+        const options = { dotfiles }
+        assert.equal(decodeRequestPath(rawPath, options), decodeCarefully(rawPath, options))
+      }),
+      { numRuns: 20_000 }
     )
   })
 })
