@@ -1,24 +1,32 @@
 /** Where the bytes of a range come from: what both modes offer, one window at a time. */
 import type { OpenFile } from './open-file.ts'
 
-/** Bytes [start, end) of a file. */
-export interface ByteRange {
-  readonly start: number
-  readonly end: number
-}
-
-/** A piece of a range, ready to be handed to a socket. */
+/** A piece of a range, ready to be sent. */
 export interface Window {
-  /** starts where it was asked to start; 1 byte or more, never past the end that was asked for */
-  readonly bytes: Uint8Array
   readonly source: 'mapped' | 'read'
+  /** where its bytes are in memory, for the kernel to take; valid until `release` */
+  readonly address: number
+  /** bytes, ≥ 1; it starts where it was asked to start and never passes the end that was asked for */
+  readonly length: number
   /**
-   * Take the page faults of a mapped window now instead of while the socket copies it. For who wants to count
-   * them beforehand: it brings nothing else, and without the guard it may wait for a disk.
+   * The bytes themselves; undefined for a mapped window. JavaScript must not touch mapped bytes: when the file
+   * shrinks, that is a SIGBUS, which ends the process.
+   */
+  readonly copy: Buffer | undefined
+  /**
+   * Take the page faults of a mapped window now instead of while the kernel copies it. For measuring them: it
+   * brings nothing else, and without the guard it may wait for a disk.
    */
   faultIn?(): void
-  /** Exactly once, when no socket uses the bytes any more: they are invalid from then on. */
+  /** Exactly once; the window is invalid from then on. */
   release(): void
+}
+
+export interface ReadOptions {
+  /** aborted when the client is gone: what has not begun is not begun */
+  readonly signal?: AbortSignal | undefined
+  /** whether to fail rather than to wait behind too many others (default: false) */
+  readonly mayRefuse?: boolean | undefined
 }
 
 export interface ByteSource {
@@ -27,18 +35,13 @@ export interface ByteSource {
    * @param start bytes from the beginning of the file
    * @param end bytes, > start, ≤ file.size
    */
-  now(file: OpenFile, start: number, end: number): Window | undefined
+  tryRead(file: OpenFile, start: number, end: number): Window | undefined
 
   /**
-   * The same window by way of the thread pool.
-   * @param mayRefuse whether to fail rather than to wait behind too many others (default: false)
-   * @throws StorageError READ_FAILED or SHORT_READ, with the offset; OVERLOADED
+   * The same window as a copy, by way of the thread pool.
+   * @throws StorageError READ_FAILED or SHORT_READ, with the offset; OVERLOADED; the signal's reason
    */
-  later(file: OpenFile, start: number, end: number, mayRefuse?: boolean): Promise<Window>
-
-  /**
-   * A mapped window shows what the file holds when the socket takes it, so a change can be noticed only
-   * afterwards. True: the last bytes of a long answer must come from `copy`, checked before they are sent.
-   */
-  readonly sendsMapped: boolean
+  read(file: OpenFile, start: number, end: number, options?: ReadOptions): Promise<CopiedWindow>
 }
+
+export type CopiedWindow = Window & { readonly source: 'read'; readonly copy: Buffer }

@@ -1,4 +1,4 @@
-/** Plain numbers that storage and the routes count up; whoever exports metrics reads them when asked. */
+/** Plain numbers that storage, delivery and the plugins count up; the metrics read them when they are scraped. */
 export interface Counters {
   /** answers of the residency check, one per window: resident, cold, or unknown (not to be trusted) */
   readonly checks: { resident: number; cold: number; unknown: number }

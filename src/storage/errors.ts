@@ -1,4 +1,4 @@
-/** What storage can fail with; the routes turn each code into an answer, or into a cut connection. */
+/** How storage can fail; delivery/failure.ts turns each code into an error answer or into a reset connection. */
 
 export type StorageErrorCode =
   /** nothing there that may be served: missing, not a regular file, outside the root, unreadable */

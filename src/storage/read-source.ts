@@ -1,93 +1,95 @@
 /** Windows by fs.read on the thread pool, into buffers that are used again. */
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import type { ByteSource, Window } from './byte-source.ts'
+import type { ByteSource, CopiedWindow, ReadOptions } from './byte-source.ts'
 import { StorageError } from './errors.ts'
 import { prefetch } from './native/advice.ts'
 import type { OpenFile } from './open-file.ts'
-import type { StorageQueue } from './storage-queue.ts'
-import type { WindowBuffers } from './window-buffers.ts'
+import type { PoolShare } from './thread-pool.ts'
+import type { Block, WindowBuffers } from './window-buffers.ts'
 
 // Longer than copying any window from memory takes, shorter than a disk's answer to one.
 const slowReadMs = 1
 
 export class ReadSource implements ByteSource {
-  readonly sendsMapped = false
   readonly #buffers: WindowBuffers
   readonly #windowBytes: number
-  readonly #queue: StorageQueue
+  readonly #pool: PoolShare
 
   /** @param windowBytes most bytes of one window */
-  constructor(buffers: WindowBuffers, windowBytes: number, queue: StorageQueue) {
+  constructor(buffers: WindowBuffers, windowBytes: number, pool: PoolShare) {
     this.#buffers = buffers
     this.#windowBytes = windowBytes
-    this.#queue = queue
+    this.#pool = pool
   }
 
-  now(): undefined {
+  tryRead(): undefined {
     return undefined
   }
 
-  async later(file: OpenFile, start: number, end: number, mayRefuse = false): Promise<ReadWindow> {
-    const turn = this.#queue.enter(file.path, mayRefuse)
-    if (turn !== undefined) await turn
-    try {
-      return await this.#read(file, start, end)
-    } finally {
-      this.#queue.leave(file.path)
-    }
-  }
-
-  #read(file: OpenFile, start: number, end: number): Promise<ReadWindow> {
-    const length = Math.min(end - start, this.#windowBytes)
-    const startedAtMs = performance.now()
-    const finish = () => {
+  read(
+    file: OpenFile,
+    start: number,
+    end: number,
+    options: ReadOptions = {}
+  ): Promise<CopiedWindow> {
+    return this.#pool.run(file.path, options, async () => {
+      const length = Math.min(end - start, this.#windowBytes)
+      const block = await this.#buffers.take(length, options.signal)
+      const startedAtMs = performance.now()
+      try {
+        await readWhole(file, block.buffer, start, length)
+      } catch (error) {
+        this.#buffers.giveBack(block)
+        throw error
+      }
       const ahead = Math.min(end - start - length, 2 * this.#windowBytes)
       // The next windows are read while this one is sent: a cold range then comes at the disk's speed, not
       // one wait after another. What came at once was in memory, and probably so is what follows.
       if (ahead > 0 && performance.now() - startedAtMs > slowReadMs) {
         prefetch(file.fd, start + length, ahead)
       }
-    }
-    return new Promise((resolve, reject) => {
-      const buffer = this.#buffers.take(length)
-      const fail = (error: StorageError) => {
-        this.#buffers.giveBack(buffer)
-        reject(error)
-      }
-      const readFrom = (done: number) => {
-        fs.read(file.fd, buffer, done, length - done, start + done, (error, count) => {
-          const offset = start + done
-          if (error) fail(new StorageError('READ_FAILED', file.path, { offset, cause: error }))
-          else if (count === 0) fail(new StorageError('SHORT_READ', file.path, { offset }))
-          else if (done + count < length) readFrom(done + count)
-          else {
-            finish()
-            resolve(new ReadWindow(buffer, length, this.#buffers))
-          }
-        })
-      }
-      readFrom(0)
+      return new BufferWindow(block, length, this.#buffers)
     })
   }
 }
 
-/** A window in a buffer of the pool. */
-export class ReadWindow implements Window {
+/** @throws StorageError READ_FAILED, SHORT_READ with the offset */
+function readWhole(file: OpenFile, into: Buffer, start: number, length: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const readFrom = (done: number) => {
+      fs.read(file.fd, into, done, length - done, start + done, (error, count) => {
+        const offset = start + done
+        if (error) reject(new StorageError('READ_FAILED', file.path, { offset, cause: error }))
+        else if (count === 0) reject(new StorageError('SHORT_READ', file.path, { offset }))
+        else if (done + count < length) readFrom(done + count)
+        else resolve()
+      })
+    }
+    readFrom(0)
+  })
+}
+
+/** A copied window in a buffer of the pool. */
+export class BufferWindow implements CopiedWindow {
   readonly source = 'read'
-  readonly bytes: Uint8Array
-  #buffer: Buffer | undefined
+  readonly address: number
+  readonly length: number
+  readonly copy: Buffer
+  #block: Block | undefined
   readonly #buffers: WindowBuffers
 
-  constructor(buffer: Buffer, length: number, buffers: WindowBuffers) {
-    this.bytes = length === buffer.length ? buffer : buffer.subarray(0, length)
-    this.#buffer = buffer
+  constructor(block: Block, length: number, buffers: WindowBuffers) {
+    this.address = block.address
+    this.length = length
+    this.copy = length === block.buffer.length ? block.buffer : block.buffer.subarray(0, length)
+    this.#block = block
     this.#buffers = buffers
   }
 
   release(): void {
-    assert(this.#buffer !== undefined, 'a window was released twice')
-    this.#buffers.giveBack(this.#buffer)
-    this.#buffer = undefined
+    assert(this.#block !== undefined, 'a window was released twice')
+    this.#buffers.giveBack(this.#block)
+    this.#block = undefined
   }
 }

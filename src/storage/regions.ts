@@ -13,13 +13,13 @@ export class Region {
   /** bytes from the beginning of the file at which it starts */
   readonly offset: number
   readonly mapping: Mapping
-  readonly owner: RegionOwner
+  readonly owner: FileRegions
   /** claims that keep it mapped */
   leases = 0
-  /** its owner is gone, or its place was wanted: it goes with its last lease */
+  /** its owner is gone, or its place was needed: it is unmapped with its last lease */
   retired = false
 
-  constructor(owner: RegionOwner, offset: number, mapping: Mapping) {
+  constructor(owner: FileRegions, offset: number, mapping: Mapping) {
     this.owner = owner
     this.offset = offset
     this.mapping = mapping
@@ -35,14 +35,22 @@ export class Region {
   }
 }
 
-/** What a region is a part of: an open file. */
-export interface RegionOwner {
+/** The regions of one open file; what is in it is the table's alone. */
+export class FileRegions {
   readonly fd: number
+  /** bytes */
   readonly size: number
   /** by index: offset / region size; undefined until mapped */
-  readonly regions: (Region | undefined)[]
-  /** why its regions cannot be mapped (ENODEV, EACCES …): never tried again */
+  readonly mapped: (Region | undefined)[] = []
+  /** why nothing of it can be mapped (ENODEV, EACCES …): never tried again */
   unmappable: string | undefined
+  /** the file was let go: nothing may be mapped any more, because nothing would unmap it */
+  isClosed = false
+
+  constructor(fd: number, size: number) {
+    this.fd = fd
+    this.size = size
+  }
 }
 
 export interface RegionLimits {
@@ -63,7 +71,7 @@ export class RegionTable {
   #mappedBytes = 0
   /** The others are for V8, for malloc and for threads, which end the process when they get none. */
   readonly #maxRegions: number
-  /** let go, but mappings still, inaccessible, until the collector comes by */
+  /** let go, but still mappings, inaccessible, until the garbage collector has run */
   #reserved = 0
   readonly #maxReserved: number
   readonly #collected = new FinalizationRegistry<undefined>(() => {
@@ -87,14 +95,21 @@ export class RegionTable {
     return this.#mapped.size
   }
 
+  /** claims on all regions together */
+  get leases(): number {
+    let sum = 0
+    for (const { leases } of this.#mapped) sum += leases
+    return sum
+  }
+
   /**
    * The region that holds a byte of a file, mapped now if it was not; undefined, and counted with its
-   * reason, when it cannot be mapped. Not leased: retain it before anything else can run.
+   * reason, when it cannot be mapped, or its file was let go. Not leased: retain it before anything else can run.
    * @param position bytes from the beginning of the file, < owner.size
    */
-  at(owner: RegionOwner, position: number): Region | undefined {
+  at(owner: FileRegions, position: number): Region | undefined {
     const index = Math.floor(position / this.#limits.regionBytes)
-    const region = owner.regions[index] ?? this.#map(owner, index)
+    const region = owner.mapped[index] ?? this.#map(owner, index)
     if (region !== undefined && region !== this.#newest) {
       this.#mapped.delete(region)
       this.#mapped.add(region)
@@ -114,13 +129,15 @@ export class RegionTable {
   }
 
   /** Let go of all regions of a file: at once, or each with its last lease. */
-  retireAll(owner: RegionOwner): void {
-    for (const region of owner.regions) {
+  retireAll(owner: FileRegions): void {
+    owner.isClosed = true
+    for (const region of owner.mapped) {
       if (region !== undefined) this.#retire(region)
     }
   }
 
-  #map(owner: RegionOwner, index: number): Region | undefined {
+  #map(owner: FileRegions, index: number): Region | undefined {
+    if (owner.isClosed) return undefined
     if (owner.unmappable !== undefined) {
       countReason(this.#counters.mappingFailures, owner.unmappable)
       return undefined
@@ -134,20 +151,20 @@ export class RegionTable {
     const mapping = this.#tryMap(owner, offset, length)
     if (mapping === undefined) return undefined
     const region = new Region(owner, offset, mapping)
-    owner.regions[index] = region
+    owner.mapped[index] = region
     this.#mapped.add(region)
     this.#mappedBytes += region.mappedBytes
     return region
   }
 
-  #tryMap(owner: RegionOwner, offset: number, length: number): Mapping | undefined {
+  #tryMap(owner: FileRegions, offset: number, length: number): Mapping | undefined {
     for (let attempt = 0; ; attempt++) {
       try {
         return map(owner.fd, offset, length)
       } catch (error) {
         if (!(error instanceof MappingError)) throw error
-        // Too many mappings or too little address space: a used one may go for it. Once: what still
-        // fails then is not ours to mend, and read serves it.
+        // Too many mappings or too little address space: letting one go may help. Tried once: if it
+        // still fails, the lack is not caused by regions, and the window is read.
         if (error.reason === 'ENOMEM' && attempt === 0 && this.#evictOne()) continue
         // what the file or the platform refuses once it refuses always; a lack of room may pass
         if (error.reason !== 'ENOMEM' && error.reason !== 'EAGAIN') owner.unmappable = error.reason
@@ -182,7 +199,7 @@ export class RegionTable {
 
   #retire(region: Region): void {
     region.retired = true
-    region.owner.regions[region.offset / this.#limits.regionBytes] = undefined
+    region.owner.mapped[region.offset / this.#limits.regionBytes] = undefined
     if (region.leases === 0) this.#unmap(region)
   }
 
@@ -196,7 +213,7 @@ export class RegionTable {
       revoke(region.mapping)
     } catch (error) {
       if (!(error instanceof MappingError)) throw error
-      // the kernel has no room to split a mapping; the collector still unmaps it in its own time
+      // the kernel has no room to split a mapping; the garbage collector unmaps it later
       countReason(this.#counters.mappingFailures, error.reason)
     }
   }

@@ -1,6 +1,6 @@
 /**
  * Whether the kernel's answer about resident pages can be believed for a file. mincore(2) tells the truth
- * only to who owns the file or may write to it; to all others it claims that every page is resident.
+ * only to a process that owns the file or may write to it; to all others it claims that every page is resident.
  */
 import { type BigIntStats, readFileSync } from 'node:fs'
 import { mayAskResidency } from './native/residency.ts'
@@ -18,7 +18,7 @@ export function mayTrustResidency(fd: number, stats: BigIntStats, isLocal: boole
 const effectiveUser = BigInt(process.geteuid?.() ?? -1)
 
 /**
- * CAP_FOWNER makes a process as good as the owner, but inside a user namespace only for users mapped there:
+ * CAP_FOWNER gives a process the rights of the owner, but inside a user namespace only for users mapped there:
  * it counts only where all users are.
  * @see capabilities(7), user_namespaces(7)
  */

@@ -1,13 +1,14 @@
 /** Storage as a whole: put together from the configuration, opened once and closed once. */
 import type { ByteSource } from './byte-source.ts'
 import { Catalog } from './catalog.ts'
+import { CopySource } from './copy-source.ts'
 import { type Counters, createCounters } from './counters.ts'
 import { MappedSource } from './mapped-source.ts'
 import { disableReadahead } from './native/advice.ts'
 import type { OpenFile, SymlinkPolicy } from './open-file.ts'
 import { ReadSource } from './read-source.ts'
 import { RegionTable } from './regions.ts'
-import { poolThreads, StorageQueue, sharesOf } from './storage-queue.ts'
+import { PoolShare, poolThreads, sharesOf } from './thread-pool.ts'
 import { WindowBuffers } from './window-buffers.ts'
 
 export interface StorageOptions {
@@ -22,59 +23,65 @@ export interface StorageOptions {
   readonly revalidateMs: number
   /** requests that may wait for a read, and as many again for the opening of a file */
   readonly maxWaitingReads: number
+  /** of copied windows in use at once */
+  readonly maxBufferedBytes: number
   readonly symlinks: SymlinkPolicy
+  readonly dotfiles: 'allow' | 'deny'
 }
 
 export interface Storage {
   readonly catalog: Catalog
+  /** as the mode wants it */
   readonly source: ByteSource
-  /** by fs.read in either mode: for who wants bytes to be in memory */
-  readonly reader: ReadSource
+  /** without mappings in either mode: for answers that are not written to a plain socket */
+  readonly copies: ByteSource
+  /** by fs.read in either mode: to have bytes in memory */
+  readonly reader: ByteSource
   readonly regions: RegionTable
+  readonly buffers: WindowBuffers
   readonly counters: Counters
   /** of reads on the thread pool */
-  readonly reads: StorageQueue
-  /** open descriptors of files, those of running responses included */
+  readonly reads: PoolShare
   close(): void
 }
 
-// Idle buffers kept for the next window: enough for the busiest moments, nothing beside the page cache.
-const maxIdleBufferBytes = 32 * 2 ** 20
-
 /** @throws the system's error when the root cannot be looked at */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
-  const counters = createCounters()
-  const buffers = new WindowBuffers(maxIdleBufferBytes)
-  const regions = new RegionTable(options, counters)
   const { windowBytes, isGuarded, maxWaitingReads } = options
+  const counters = createCounters()
+  const buffers = new WindowBuffers(options.maxBufferedBytes)
+  const regions = new RegionTable(options, counters)
   const { readers, readersOfOne } = sharesOf(poolThreads())
-  const queue = new StorageQueue({
+  const reads = new PoolShare({
     what: 'reads',
     maxRunning: readers,
     maxOfOne: readersOfOne,
     maxWaiting: maxWaitingReads
   })
-  const read = new ReadSource(buffers, windowBytes, queue)
-  const source =
-    options.mode === 'read'
-      ? read
-      : new MappedSource({ regions, fallback: read, buffers, counters, windowBytes, isGuarded })
+  const reader = new ReadSource(buffers, windowBytes, reads)
+  const copies = new CopySource({ reader, buffers, counters, windowBytes })
+  const isMapping = options.mode === 'mmap'
+  const source = isMapping
+    ? new MappedSource({ regions, copies, counters, windowBytes, isGuarded })
+    : reader
   const catalog = await Catalog.open({
     ...options,
     maxWaiting: maxWaitingReads,
     whenOpened: (file: OpenFile) => {
-      // Pages that the kernel read ahead carry a mark: who touches one in a mapping starts the next readahead,
+      // Pages that the kernel read ahead carry a mark: a touch of one in a mapping starts the next readahead,
       // and waits for a place in the queue of the disk. That would be the event loop.
-      if (options.mode === 'mmap' && isGuarded) disableReadahead(file.fd)
+      if (isMapping && isGuarded) disableReadahead(file.fd)
     },
-    whenRetired: (file: OpenFile) => regions.retireAll(file)
+    whenRetired: (file: OpenFile) => regions.retireAll(file.regions)
   })
   return {
     catalog,
     source,
-    reader: read,
-    reads: queue,
+    copies,
+    reader,
+    reads,
     regions,
+    buffers,
     counters,
     close: () => catalog.close()
   }

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { glob } from 'tinyglobby'
-import type { ByteRange } from './byte-source.ts'
+import type { ByteRange } from '../http/byte-range.ts'
 import { StorageError } from './errors.ts'
 import type { OpenFile } from './open-file.ts'
 import { mapResidency } from './residency-map.ts'
@@ -47,8 +47,8 @@ export class WarmUp {
   }
 
   /**
-   * Whether enough was in memory once. What the kernel evicts afterwards does not end readiness: a server
-   * that sends its clients elsewhere for that would only move the load.
+   * Whether enough was in memory at one time. What the kernel evicts afterwards does not end readiness: to send
+   * clients to another server for that would only move the load.
    */
   get isDone(): boolean {
     return this.#isDone
@@ -103,7 +103,7 @@ export class WarmUp {
     this.#residentBytes = resident
   }
 
-  /** One after the other; a file that fails is told of, and left out. */
+  /** One after the other; a file that fails is logged and left out. */
   async #each(
     targets: readonly Target[],
     use: (file: OpenFile, bytes: ByteRange) => Promise<void>

@@ -1,8 +1,8 @@
 /** Reading bytes only to have them in memory: on the thread pool, a few at a time, until it is called off. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { ByteRange } from './byte-source.ts'
+import type { ByteRange } from '../http/byte-range.ts'
+import type { ByteSource } from './byte-source.ts'
 import type { OpenFile } from './open-file.ts'
-import type { ReadSource } from './read-source.ts'
 
 // Reads at once: enough to keep a disk busy, few enough to leave the pool's other threads to clients.
 const lanes = 2
@@ -15,7 +15,7 @@ const lanes = 2
  * @throws StorageError READ_FAILED, SHORT_READ
  */
 export async function warm(
-  source: ReadSource,
+  source: ByteSource,
   file: OpenFile,
   ranges: readonly ByteRange[],
   bytesPerSecond: number | undefined,
@@ -27,9 +27,9 @@ export async function warm(
   const lane = async () => {
     for (const { start, end } of windows) {
       for (let at = start; at < end && !signal.aborted; ) {
-        const window = await source.later(file, at, end)
-        at += window.bytes.length
-        bytes += window.bytes.length
+        const window = await source.read(file, at, end)
+        at += window.length
+        bytes += window.length
         window.release()
         if (bytesPerSecond === undefined) continue
         const earlyMs = (bytes / bytesPerSecond) * 1000 - (performance.now() - startedAtMs)

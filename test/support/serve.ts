@@ -22,9 +22,9 @@ export function suiteLifetime(): Lifetime {
   return { after: (end) => ends.push(end) }
 }
 
-/** A new folder below $TEST_TMP (or the system's), gone after the test. */
-export function tempFolder(t: Lifetime): string {
-  const folder = fs.mkdtempSync(path.join(process.env.TEST_TMP ?? os.tmpdir(), 'range-server-'))
+/** A new folder below a parent, by default $TEST_TMP or the system's; gone after the test. */
+export function tempFolder(t: Lifetime, parent = process.env.TEST_TMP ?? os.tmpdir()): string {
+  const folder = fs.mkdtempSync(path.join(parent, 'range-server-'))
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }))
   return folder
 }
@@ -42,6 +42,12 @@ export function writePattern(file: string, sizeBytes: number): Buffer {
   const bytes = patternBytes(0, sizeBytes)
   fs.writeFileSync(file, bytes)
   return bytes
+}
+
+/** Date a file back by an hour: one that was changed a moment ago is served in other ways. */
+export function makeOld(file: string): void {
+  const time = new Date(Date.now() - 3_600_000)
+  fs.utimesSync(file, time, time)
 }
 
 export interface Serving {
@@ -166,15 +172,16 @@ export function raw(origin: string, bytes: string | Buffer): Promise<Buffer> {
   })
 }
 
-/** Ask again and again until it holds. @throws after `deadlineMs` */
+/** Ask again and again, every `pauseMs`, until it holds. @throws after `deadlineMs` */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  deadlineMs = 15_000
+  deadlineMs = 15_000,
+  pauseMs = 20
 ): Promise<void> {
   const end = performance.now() + deadlineMs
   while (!(await holds())) {
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }

@@ -1,9 +1,12 @@
-/** Hints about an open file that the kernel is free to ignore. */
+/** Hints about files and memory. */
 import { libc } from './libc.ts'
+import { pageBytes } from './page-size.ts'
 
 // <linux/fadvise.h>
 const POSIX_FADV_RANDOM = 1
 const POSIX_FADV_WILLNEED = 3
+// <sys/mman.h>
+const MADV_DONTNEED = 4
 
 /**
  * Tell the kernel that bytes will be read soon, so that it reads them ahead. On the thread pool, because the
@@ -20,4 +23,16 @@ export function prefetch(fd: number, offset: number, length: number): void {
  */
 export function disableReadahead(fd: number): void {
   libc.posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM)
+}
+
+/**
+ * Give the memory of a buffer back while the buffer stays: its whole pages read as zeros from now on.
+ * @param address of its first byte
+ * @param length bytes
+ * @see madvise(2), MADV_DONTNEED
+ */
+export function discard(address: number, length: number): void {
+  const start = Math.ceil(address / pageBytes) * pageBytes
+  const end = Math.floor((address + length) / pageBytes) * pageBytes
+  if (start < end) libc.madvise(start, end - start, MADV_DONTNEED)
 }

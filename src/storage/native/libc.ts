@@ -22,6 +22,7 @@ export const libc = {
   preadv2: lib.func('int64_t preadv2(int fd, intptr_t iov, int count, int64_t offset, int flags)'),
   posix_fadvise: lib.func('int posix_fadvise(int fd, int64_t offset, int64_t len, int advice)'),
   statx: lib.func('int statx(int dirfd, void *path, int flags, uint32_t mask, void *buf)'),
+  accept4: lib.func('int accept4(int fd, void *address, void *length, int flags)'),
   sendmsg: lib.func('int64_t sendmsg(int fd, intptr_t message, int flags)'),
   ioctl: lib.func('int ioctl(int fd, size_t request, void *value)'),
   getrusage: lib.func('int getrusage(int who, void *usage)'),

@@ -1,10 +1,10 @@
 /**
  * Mapping files into memory, and making mappings inaccessible again. The only file that imports mmap-io.
  *
- * A mapped Buffer may be handed to a socket write and to nothing else. When the file shrinks, the kernel's
- * copy fails with EFAULT on that one socket; a touch by JavaScript, a hash, a compressor or TLS would be a
- * SIGBUS that ends the process and that JavaScript cannot catch. Never listen for SIGBUS: with a listener
- * the process hangs instead of dying.
+ * Mapped bytes may be named to the kernel by their address (`sendNow` of sockets.ts) and used for nothing else.
+ * When the file shrinks, the kernel's copy fails with EFAULT for that one socket; a touch by JavaScript, a hash, a
+ * compressor or TLS would be a SIGBUS that ends the process and that JavaScript cannot catch. Never listen for
+ * SIGBUS: with a listener the process hangs instead of dying.
  */
 import mmapIo from 'mmap-io'
 import { addressOf, errno, errorName, libc, viewOf } from './libc.ts'
@@ -18,7 +18,7 @@ export interface Mapping {
   readonly address: number
 }
 
-/** What `map` or `revoke` was refused, with the error's name as the kernel gives it. */
+/** `map` or `revoke` was refused; `reason` is the name of the kernel's error. */
 export class MappingError extends Error {
   readonly reason: string
   constructor(reason: string, options?: ErrorOptions) {
@@ -105,8 +105,8 @@ export function withMapping<T>(
 
 /**
  * Give a mapping's file and pages back at once, whether or not its Buffer is ever collected: an anonymous,
- * inaccessible mapping is laid over it. A late write of the Buffer then fails with EFAULT instead of sending
- * another file's bytes, and the collector's munmap later finds only what is its own.
+ * inaccessible mapping is laid over it. A late send from it then fails with EFAULT instead of sending another
+ * file's bytes, and the collector's munmap later finds only what is its own.
  * @throws MappingError when the kernel refuses (ENOMEM at vm.max_map_count)
  * @see mmap(2), MAP_FIXED
  */

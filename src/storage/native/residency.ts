@@ -41,7 +41,7 @@ export function mayAskResidency(fd: number): boolean | undefined {
 const cachestatRange = Buffer.alloc(16)
 const cachestatResult = Buffer.alloc(40)
 
-/** A system call that tells of resident pages. */
+/** A system call that reports resident pages. */
 export type ResidencyCall = 'cachestat' | 'mincore'
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Sending on a connected stream socket without a trip through JavaScript streams: bytes are named by address, so
- * that mapped memory is read by the kernel alone.
+ * Taking connections from a listening socket, and sending on a connected one without a trip through JavaScript
+ * streams: bytes are named by address, so that mapped memory is read by the kernel alone.
  */
 import { constants } from 'node:os'
 import { IoVector } from './io-vector.ts'
@@ -11,6 +11,9 @@ const MSG_DONTWAIT = 0x40
 const MSG_NOSIGNAL = 0x4000
 // <asm-generic/ioctls.h>; PowerPC counts its own way (<asm/ioctls.h>)
 const SIOCOUTQ = process.arch === 'ppc64' ? 0x40047473 : 0x5411
+// <bits/socket_type.h>: those of open(2) on every machine but Alpha and SPARC, which Node does not run on
+const SOCK_NONBLOCK = 0o4000
+const SOCK_CLOEXEC = 0o2000000
 const { EAGAIN } = constants.errno
 
 const vector = new IoVector(2)
@@ -67,4 +70,16 @@ const queued = Buffer.alloc(8)
  */
 export function queuedBytes(fd: number): number {
   return libc.ioctl(fd, SIOCOUTQ, queued) === 0 ? queued.readInt32LE(0) : -errno()
+}
+
+/**
+ * Take the next connection that waits on a listening socket, if there is one.
+ * @param fd of a listening, non-blocking stream socket
+ * @returns a descriptor that the caller owns, non-blocking and closed by exec; or a negated errno: EAGAIN (none
+ *   waits), EMFILE or ENFILE (no descriptor is left; the connection goes on waiting), ECONNABORTED, EBADF …
+ * @see accept4(2)
+ */
+export function acceptNow(fd: number): number {
+  const accepted: number = libc.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC)
+  return accepted >= 0 ? accepted : -errno()
 }

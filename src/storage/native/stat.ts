@@ -44,6 +44,11 @@ export function fdStillHas(fd: number, known: GenerationKey): boolean {
 }
 const emptyPath = Buffer.from('\0')
 
+/** The generation of an open file now; undefined when it cannot be told. Synchronous, so only for what cannot wait. */
+export function generationOf(fd: number): Generation | undefined {
+  return statx(fd, emptyPath, AT_EMPTY_PATH) ? generationInBuffer() : undefined
+}
+
 /**
  * The number of the mount that an open file was opened through. It is never used again while the machine runs,
  * unlike the device number of a file system, which the next one may get. Asked without a wait for a file system's

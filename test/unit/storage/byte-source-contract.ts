@@ -8,13 +8,16 @@ import type { Window } from '#src/storage/byte-source.ts'
 import type { OpenFile } from '#src/storage/open-file.ts'
 import { openStorage, type Storage, type StorageOptions } from '#src/storage/storage.ts'
 import { mappedBytes } from '../../support/kernel-view.ts'
-import { patternBytes, tempFolder } from '../../support/serve.ts'
+import { bytesOf } from '../../support/memory.ts'
+import { makeOld, patternBytes, tempFolder } from '../../support/serve.ts'
 
 export interface Kind {
   readonly name: string
   readonly options: Partial<StorageOptions>
   /** where the windows of a file whose pages are all resident come from */
   readonly source: Window['source']
+  /** folder in which the file is made; default: as tempFolder has it */
+  readonly parent?: string
   /** changes an open file to what this kind needs */
   readonly prepare?: (file: OpenFile) => void
 }
@@ -39,10 +42,12 @@ export function byteSourceContract(kind: Kind): void {
           const windows = await takeAll(storage, file, start, end)
           let at = start
           for (const window of windows) {
-            assert.ok(window.bytes.length >= 1 && window.bytes.length <= windowBytes)
-            assert.ok(at + window.bytes.length <= end, 'a window passes the end that was asked for')
-            assertPattern(window.bytes, at)
-            at += window.bytes.length
+            assert.ok(window.length >= 1 && window.length <= windowBytes)
+            assert.ok(at + window.length <= end, 'a window passes the end that was asked for')
+            assert.equal(window.copy === undefined, window.source === 'mapped')
+            assert.equal(window.copy?.length ?? window.length, window.length)
+            assertPattern(bytesOf(window), at)
+            at += window.length
           }
           assert.equal(at, end)
           for (const window of windows) window.release()
@@ -64,7 +69,7 @@ export function byteSourceContract(kind: Kind): void {
           const boundedEnd = Math.min(end, fileBytes)
           if (start >= boundedEnd) continue
           const windows = await takeAll(storage, file, start, boundedEnd)
-          assertPattern(Buffer.concat(windows.map((window) => window.bytes)), start)
+          assertPattern(Buffer.concat(windows.map(bytesOf)), start)
           for (const window of windows) window.release()
         }
       }
@@ -87,12 +92,24 @@ export function byteSourceContract(kind: Kind): void {
       file.release()
       let at = 0
       for (const window of windows) {
-        assertPattern(window.bytes, at)
-        at += window.bytes.length
+        assertPattern(bytesOf(window), at)
+        at += window.length
         window.release()
       }
       assert.equal(storage.regions.count, 0)
       assert.equal(storage.regions.mappedBytes, 0)
+      assert.equal(mappedBytes(path), 0)
+    })
+
+    it('gives copies of a file that was let go, and maps nothing of it', async (t) => {
+      const { storage, file, path } = await openPattern(t, kind)
+      storage.close()
+      const windows = await takeAll(storage, file, 0, fileBytes)
+      assert.deepEqual([...new Set(windows.map((window) => window.source))], ['read'])
+      assertPattern(Buffer.concat(windows.map(bytesOf)), 0)
+      for (const window of windows) window.release()
+      file.release()
+      assert.equal(storage.regions.count, 0)
       assert.equal(mappedBytes(path), 0)
     })
 
@@ -106,21 +123,21 @@ export function byteSourceContract(kind: Kind): void {
     it('says at which offset a file ended that has become shorter', async (t) => {
       const { storage, file, path } = await openPattern(t, kind)
       fs.truncateSync(path, 100_000)
-      const inside = await storage.source.later(file, 99_000, 100_000)
-      assertPattern(inside.bytes, 99_000)
+      const inside = await storage.source.read(file, 99_000, 100_000)
+      assertPattern(inside.copy, 99_000)
       inside.release()
       for (const [start, end] of [
         [95_000, 105_000],
         [100_000, 100_001],
         [100_000, fileBytes]
       ] as const) {
-        await assert.rejects(storage.source.later(file, start, end), {
+        await assert.rejects(storage.source.read(file, start, end), {
           code: 'SHORT_READ',
           offset: 100_000,
           path: 'pattern'
         })
       }
-      await assert.rejects(storage.source.later(file, 250_000, fileBytes), { offset: 250_000 })
+      await assert.rejects(storage.source.read(file, 250_000, fileBytes), { offset: 250_000 })
     })
 
     it('says at which offset reading failed, and with what', async (t) => {
@@ -129,7 +146,7 @@ export function byteSourceContract(kind: Kind): void {
       const fd = fs.openSync('/dev/null', 'w')
       t.after(() => fs.closeSync(fd))
       Object.defineProperty(file, 'fd', { value: fd })
-      await assert.rejects(storage.source.later(file, 12_345, 23_456), {
+      await assert.rejects(storage.source.read(file, 12_345, 23_456), {
         code: 'READ_FAILED',
         reason: 'EBADF',
         offset: 12_345
@@ -143,9 +160,11 @@ async function openPattern(
   t: TestContext,
   kind: Kind
 ): Promise<{ storage: Storage; file: OpenFile; path: string }> {
-  const root = tempFolder(t)
+  const root = tempFolder(t, kind.parent)
   const path = join(root, 'pattern')
   fs.writeFileSync(path, patternBytes(0, fileBytes))
+  // of a file that was changed a moment ago all windows are copies
+  makeOld(path)
   const storage = await openStorage({
     root,
     mode: 'mmap',
@@ -155,8 +174,10 @@ async function openPattern(
     maxMappedBytes: 2 ** 30,
     maxOpenFiles: 10,
     maxWaitingReads: 1000,
+    maxBufferedBytes: 2 ** 26,
     revalidateMs: 0,
     symlinks: 'within',
+    dotfiles: 'allow',
     ...kind.options
   })
   t.after(() => storage.close())
@@ -174,15 +195,14 @@ async function takeAll(
 ): Promise<Window[]> {
   const windows: Window[] = []
   for (let at = start; at < end; ) {
-    const window = source.now(file, at, end) ?? (await source.later(file, at, end))
+    const window = source.tryRead(file, at, end) ?? (await source.read(file, at, end))
     windows.push(window)
-    at += window.bytes.length
+    at += window.length
   }
   return windows
 }
 
 function assertPattern(bytes: Uint8Array, start: number): void {
   const expected = patternBytes(start, start + bytes.length)
-  // Only because nobody changes the file may a mapped window be looked at here.
   assert.equal(Buffer.compare(bytes, expected), 0, `other bytes than the file's at ${start}`)
 }

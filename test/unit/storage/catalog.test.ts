@@ -118,7 +118,7 @@ describe('catalog: the next request', () => {
     it(`sees it on the thread pool, where the file system may be slow: ${name}`, async (t) => {
       const { catalog, root } = await folderWith(t, { a: 'one' })
       const before = await catalog.open('a')
-      Object.defineProperty(before, 'isLocal', { value: false })
+      Object.defineProperty(before.freshness, 'isLocal', { value: false })
       assert.equal(catalog.known('a'), undefined, 'it must not be asked about at once')
       const same = await catalog.open('a')
       assert.equal(same, before)
@@ -174,11 +174,12 @@ describe('catalog: the next request', () => {
     assert.equal(catalog.known('a'), before)
     const trusted = await catalog.open('a')
     assert.equal(trusted, before)
-    before.checkedAtMs -= 3_600_000
+    const now = performance.now()
+    t.mock.method(performance, 'now', () => now + 3_600_000)
     assert.equal(catalog.known('a'), undefined)
-    const now = await catalog.open('a')
-    assert.equal(contentOf(now), 'other')
-    release(before, trusted, now)
+    const other = await catalog.open('a')
+    assert.equal(contentOf(other), 'other')
+    release(before, trusted, other)
   })
 })
 
@@ -340,14 +341,16 @@ describe('catalog: the sweep', { concurrency: true }, () => {
           maxMappedBytes: 2 ** 30,
           maxOpenFiles: 10,
           maxWaitingReads: 1000,
+          maxBufferedBytes: 2 ** 26,
           revalidateMs: 3_600_000,
-          symlinks: 'within'
+          symlinks: 'within',
+          dotfiles: 'allow'
         })
         undo.push(close)
         const file = await catalog.open('a')
-        Object.defineProperty(file, 'isLocal', { value: isLocal })
-        regions.at(file, 0)
-        regions.at(file, 2 ** 16)
+        Object.defineProperty(file.freshness, 'isLocal', { value: isLocal })
+        regions.at(file.regions, 0)
+        regions.at(file.regions, 2 ** 16)
         release(file, await catalog.open('b'))
         assert.ok(mappedBytes(path) > 0 && descriptors(path) === 1)
         change(path)
@@ -383,6 +386,7 @@ async function catalogOf(
   const catalog = await Catalog.open({
     root,
     symlinks: 'within',
+    dotfiles: 'allow',
     maxOpenFiles: 100,
     maxWaiting: 1000,
     revalidateMs: 0,

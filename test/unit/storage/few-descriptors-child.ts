@@ -15,6 +15,7 @@ async function main(root: string): Promise<void> {
   const catalog = await Catalog.open({
     root,
     symlinks: 'within',
+    dotfiles: 'allow',
     maxOpenFiles: 1000,
     maxWaiting: 1000,
     revalidateMs: 0,

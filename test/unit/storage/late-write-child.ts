@@ -4,7 +4,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createCounters } from '#src/storage/counters.ts'
-import { type RegionOwner, RegionTable } from '#src/storage/regions.ts'
+import { FileRegions, RegionTable } from '#src/storage/regions.ts'
 
 const regionBytes = 2 ** 20
 const size = 2 ** 31 + regionBytes
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
 /** @returns the name of the error that the write failed with */
 async function writeLate(position: number): Promise<string | undefined> {
   const fd = fs.openSync(path, 'r')
-  const owner: RegionOwner = { fd, size, regions: [], unmappable: undefined }
+  const owner = new FileRegions(fd, size)
   const table = new RegionTable({ regionBytes, maxMappedBytes: 2 ** 30 }, createCounters())
   const bytes = table.at(owner, position)?.mapping.bytes
   if (bytes === undefined) return 'not mapped'

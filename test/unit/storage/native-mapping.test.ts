@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import { createCounters } from '#src/storage/counters.ts'
 import { MappingError, map, mmapIoReach, revoke } from '#src/storage/native/mapping.ts'
 import { pageBytes } from '#src/storage/native/page-size.ts'
-import { type RegionOwner, RegionTable } from '#src/storage/regions.ts'
+import { FileRegions, RegionTable } from '#src/storage/regions.ts'
 import { tempFolder } from '../../support/serve.ts'
 import { mappedEnds } from './mmap-io-calls.ts'
 import { sparseFile, writeAt } from './native-files.ts'
@@ -22,7 +22,7 @@ describe('mapping', () => {
       const size = fs.fstatSync(fd).size
       mappedEnds.length = 0
       const table = new RegionTable({ regionBytes, maxMappedBytes: 8 * GiB }, createCounters())
-      const owner: RegionOwner = { fd, size, regions: [], unmappable: undefined }
+      const owner = new FileRegions(fd, size)
       for (let at = 0; at < size; at += regionBytes) {
         assert.equal(table.at(owner, at)?.offset, at)
       }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
@@ -8,12 +9,38 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { addressOf } from '#src/storage/native/libc.ts'
 import { map, revoke } from '#src/storage/native/mapping.ts'
 import { pageBytes } from '#src/storage/native/page-size.ts'
-import { queuedBytes, sendNow } from '#src/storage/native/sockets.ts'
+import { acceptNow, queuedBytes, sendNow } from '#src/storage/native/sockets.ts'
 import { patternBytes } from '../../support/serve.ts'
 import { patternFile } from './native-files.ts'
 
-const { EFAULT, EPIPE, ECONNRESET, EBADF } = constants.errno
+const { EAGAIN, EFAULT, EPIPE, ECONNRESET, EBADF } = constants.errno
 const MiB = 2 ** 20
+
+describe('accepting at once', () => {
+  it('takes what waits, non-blocking and closed by exec, then answers EAGAIN', async (t) => {
+    const server = net.createServer()
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => server.close())
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle
+    assert.equal(acceptNow(fd), -EAGAIN)
+    const { port } = server.address() as net.AddressInfo
+    // bash connects while this thread waits for it, so that the event loop cannot take the connection first
+    const { status } = spawnSync('bash', ['-c', `exec 3<>/dev/tcp/127.0.0.1/${port}; sleep 0.01`])
+    assert.equal(status, 0)
+    const accepted = acceptNow(fd)
+    assert.ok(accepted > 2, `${accepted}`)
+    const flags = /^flags:\s+(\d+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${accepted}`, 'utf8'))
+    const wanted = fs.constants.O_NONBLOCK | 0o2000000 // O_CLOEXEC
+    assert.equal(Number.parseInt(flags?.[1] ?? '0', 8) & wanted, wanted)
+    fs.closeSync(accepted)
+    assert.equal(acceptNow(fd), -EAGAIN)
+  })
+
+  it('answers EBADF for a descriptor that is not open', () => {
+    assert.equal(acceptNow(1_000_000), -EBADF)
+  })
+})
 
 describe('sending at once', () => {
   it('sends a head and a body of mapped memory in one piece', async (t) => {

@@ -3,19 +3,14 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { createCounters } from '#src/storage/counters.ts'
-import { type RegionOwner, RegionTable } from '#src/storage/regions.ts'
+import { FileRegions, RegionTable } from '#src/storage/regions.ts'
 import { memory } from '../../support/kernel-view.ts'
 
 const regionBytes = 2 ** 30
 const path = join(process.argv[2] as string, 'sparse')
 fs.writeFileSync(path, '')
 fs.truncateSync(path, 4 * regionBytes)
-const owner: RegionOwner = {
-  fd: fs.openSync(path, 'r'),
-  size: 4 * regionBytes,
-  regions: [],
-  unmappable: undefined
-}
+const owner = new FileRegions(fs.openSync(path, 'r'), 4 * regionBytes)
 const counters = createCounters()
 const table = new RegionTable({ regionBytes, maxMappedBytes: 100 * regionBytes }, counters)
 

@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test'
 import fc from 'fast-check'
 import { createCounters } from '#src/storage/counters.ts'
 import { pageBytes } from '#src/storage/native/page-size.ts'
-import { type Region, type RegionOwner, RegionTable } from '#src/storage/regions.ts'
+import { FileRegions, type Region, RegionTable } from '#src/storage/regions.ts'
 import { mappedBytes, mappedExtents } from '../../support/kernel-view.ts'
 import { tempFolder } from '../../support/serve.ts'
 
@@ -70,6 +70,24 @@ describe('region table', () => {
     assert.equal(table.mappedBytes, 0)
     assert.equal(table.count, 0)
     assert.throws(() => table.release(region), { name: 'AssertionError' })
+  })
+
+  it('maps nothing more of a file that was let go, and counts no failure', (t) => {
+    const { table, counters } = tableFor(100)
+    const { owner, path } = sparseFile(t, 4 * regionBytes)
+    const region = use(table, owner, 0)
+    table.retain(region)
+    table.retireAll(owner)
+    assert.equal(owner.isClosed, true)
+    for (const index of [0, 1, 3]) assert.equal(table.at(owner, index * regionBytes), undefined)
+    assert.equal(table.leases, 1)
+    table.release(region)
+    assert.equal(table.leases, 0)
+    assert.equal(mappedBytes(path), 0)
+    assert.equal(
+      [...counters.mappingFailures.values()].reduce((sum, count) => sum + count),
+      0
+    )
   })
 
   it('lets a whole file go from the address space at once, without the collector', (t) => {
@@ -164,7 +182,7 @@ describe('region table', () => {
 
 interface SparseFile {
   readonly path: string
-  readonly owner: RegionOwner
+  readonly owner: FileRegions
 }
 
 function tableFor(regions: number) {
@@ -182,19 +200,19 @@ function sparseFile(t: TestContext, size: number, flags = 'r'): SparseFile {
   return { path, owner: ownerOf(fd, size) }
 }
 
-function ownerOf(fd: number, size: number): RegionOwner {
-  return { fd, size, regions: [], unmappable: undefined }
+function ownerOf(fd: number, size: number): FileRegions {
+  return new FileRegions(fd, size)
 }
 
-function use(table: RegionTable, owner: RegionOwner, index: number): Region {
+function use(table: RegionTable, owner: FileRegions, index: number): Region {
   const region = table.at(owner, index * regionBytes)
   assert.ok(region !== undefined)
   assert.equal(region.offset, index * regionBytes)
   return region
 }
 
-function mappedIndexes(owner: RegionOwner): number[] {
-  return owner.regions.flatMap((region, index) => (region === undefined ? [] : [index]))
+function mappedIndexes(owner: FileRegions): number[] {
+  return owner.mapped.flatMap((region, index) => (region === undefined ? [] : [index]))
 }
 
 /** Run a program of this folder in a process of its own; it prints one line of JSON. */

@@ -2,11 +2,13 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { readCached } from '#src/storage/native/cached-read.ts'
+import { addressOf } from '#src/storage/native/libc.ts'
 import { map, revoke } from '#src/storage/native/mapping.ts'
 import { pageBytes } from '#src/storage/native/page-size.ts'
 import { isResident } from '#src/storage/native/residency.ts'
 import { mayTrustResidency } from '#src/storage/residency.ts'
 import { openStorage } from '#src/storage/storage.ts'
+import { bytesOf } from '../../support/memory.ts'
 import { patternBytes } from '../../support/serve.ts'
 
 void main(process.argv[2] as string)
@@ -21,8 +23,10 @@ async function main(root: string): Promise<void> {
     maxMappedBytes: 2 ** 30,
     maxOpenFiles: 10,
     maxWaitingReads: 1000,
+    maxBufferedBytes: 2 ** 26,
     revalidateMs: 0,
-    symlinks: 'within'
+    symlinks: 'within',
+    dotfiles: 'allow'
   })
   const file = await catalog.open('cold')
   const expected = patternBytes(0, file.size)
@@ -33,16 +37,17 @@ async function main(root: string): Promise<void> {
   const mincoreSaysResident = isResident(mapping, file.size - pageBytes, file.size)
   revoke(mapping)
   const page = Buffer.alloc(pageBytes)
-  const isLastPageCached = readCached(file.fd, page, pageBytes, file.size - pageBytes) === pageBytes
+  const isLastPageCached =
+    readCached(file.fd, addressOf(page), pageBytes, file.size - pageBytes) === pageBytes
   const stats = fs.statSync(join(root, 'cold'), { bigint: true })
 
   /** where the windows come from, in the order of first appearance */
   async function takeAll(): Promise<string[]> {
     const sources = new Set<string>()
     for (let at = 0; at < file.size; ) {
-      const window = source.now(file, at, file.size) ?? (await source.later(file, at, file.size))
-      const end = at + window.bytes.length
-      if (Buffer.compare(window.bytes, expected.subarray(at, end)) !== 0) isRight = false
+      const window = source.tryRead(file, at, file.size) ?? (await source.read(file, at, file.size))
+      const end = at + window.length
+      if (Buffer.compare(bytesOf(window), expected.subarray(at, end)) !== 0) isRight = false
       sources.add(window.source)
       window.release()
       at = end
@@ -50,7 +55,7 @@ async function main(root: string): Promise<void> {
     return [...sources]
   }
 
-  const firstWindow = source.now(file, 0, 1)
+  const firstWindow = source.tryRead(file, 0, 1)
   const coldSources = firstWindow === undefined ? ['read'] : [firstWindow.source]
   firstWindow?.release()
   await takeAll()

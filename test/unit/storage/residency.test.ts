@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { mayTrustResidency } from '#src/storage/residency.ts'
 import { dropPages, hasResidentPages } from '../../support/kernel-view.ts'
-import { patternBytes, tempFolder } from '../../support/serve.ts'
+import { makeOld, patternBytes, tempFolder } from '../../support/serve.ts'
 import { nobody, unprivileged } from '../../support/unprivileged.ts'
 
 const program = join(__dirname, 'residency-child.js')
@@ -66,6 +66,7 @@ function coldFile(
   fs.chmodSync(folder, 0o755)
   const path = join(folder, 'cold')
   fs.writeFileSync(path, patternBytes(0, fileBytes))
+  makeOld(path)
   fs.chmodSync(path, mode)
   fs.chownSync(path, uid, gid)
   dropPages(path)
