@@ -1,18 +1,26 @@
 /**
- * One request and its answer, as metrics, access log and Server-Timing tell of it: when, from where, at what
- * cost. Cheap enough to be made for every request; what costs more is measured only where somebody asked.
+ * One request and its answer, as metrics, access log and Server-Timing show it: when, from where, at what
+ * cost. Cheap enough to be made for every request; what costs more is measured only where it is wanted.
  */
 import { threadFaults } from '../storage/native/rusage.ts'
 
 export type Source = 'mapped' | 'read' | 'mixed' | 'none'
 
 export class Exchange {
+  readonly method: string
+  /** as the client sent it */
+  readonly target: string
+  readonly range: string | undefined
+  /** the pattern of the route, never the path: what clients send must not make labels */
+  route: string
+  /** of the answer; 0 before it is known */
+  status = 0
   readonly startedAtMs = performance.now()
   /** when the first byte had been handed to the kernel; undefined before */
   firstByteAtMs: number | undefined
   /** how long the file took to be found, opened or asked about */
   openedAfterMs: number | undefined
-  /** its end was told of */
+  /** whether `Observer.conclude` has been called for it */
   isConcluded = false
   /** bytes of files handed to the kernel, by where they came from */
   mappedBytes = 0
@@ -24,6 +32,13 @@ export class Exchange {
   minorFaults = 0
   majorFaults = 0
 
+  constructor(method: string, target: string, range: string | undefined, route: string) {
+    this.method = method
+    this.target = target
+    this.range = range
+    this.route = route
+  }
+
   get source(): Source {
     if (this.mappedBytes > 0) return this.readBytes > 0 ? 'mixed' : 'mapped'
     return this.readBytes > 0 ? 'read' : 'none'
@@ -34,6 +49,10 @@ export class Exchange {
     else this.readBytes += bytes
   }
 
+  opened(): void {
+    this.openedAfterMs = performance.now() - this.startedAtMs
+  }
+
   /** Run what may fault and charge its faults to this answer. */
   measureFaults<T>(work: () => T): T {
     const before = threadFaults()
@@ -41,10 +60,8 @@ export class Exchange {
       return work()
     } finally {
       const after = threadFaults()
-      if (before !== undefined && after !== undefined) {
-        this.minorFaults += after.minor - before.minor
-        this.majorFaults += after.major - before.major
-      }
+      this.minorFaults += after.minor - before.minor
+      this.majorFaults += after.major - before.major
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Latency histograms that cost an increment per observation. prom-client's own hash their labels each time,
- * which two histograms per small hot answer cannot afford; the registry accepts whatever can say its values.
+ * which is too slow for two histograms per small hot answer; the registry accepts any object that gives its values.
  */
 import type { MetricValueWithName } from 'prom-client'
 

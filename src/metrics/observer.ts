@@ -1,7 +1,6 @@
-/** What becomes of an exchange when it is over: two histograms, a line in the log, a note of a stall. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+/** Records an exchange when it is over: in two histograms, and as a line in the log. */
 import type { Logger } from 'pino'
-import { Exchange, type Source } from './exchange.ts'
+import type { Exchange, Source } from './exchange.ts'
 import type { LatencySeries } from './latency.ts'
 import type { Metrics } from './registry.ts'
 
@@ -13,44 +12,31 @@ export interface ObserverOptions {
 }
 
 export class Observer {
-  /** whether each answer is told of in the log, with its page faults: log level debug */
+  /** whether the log has a line for each answer, with its page faults: at log level debug */
   readonly logsAccess: boolean
   readonly #options: ObserverOptions
   readonly #series = new Map<string, SeriesPair>()
   // The answers of a busy moment are alike: the last one's series are nearly always the next one's.
   #last: SeriesPair | undefined
+  #lastId = 0
 
   constructor(options: ObserverOptions) {
     this.#options = options
     this.logsAccess = options.log.isLevelEnabled('debug')
   }
 
-  /** Tell of an answer that goes by way of Fastify's reply, at its end or when its connection closes. */
-  follow(request: FastifyRequest, reply: FastifyReply, exchange = new Exchange()): void {
-    reply.raw.on('close', () => {
-      if (exchange.isConcluded) return
-      this.conclude(exchange, request.routeOptions.url ?? 'none', request, reply)
-    })
-  }
-
-  /**
-   * @param route the pattern, never the path: what clients send must not make labels
-   * @param outcome `complete`, or why the answer was cut
-   */
-  conclude(
-    exchange: Exchange,
-    route: string,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    outcome = 'complete'
-  ): void {
+  /** @param outcome `complete`, or why the answer was aborted */
+  conclude(exchange: Exchange, outcome = 'complete'): void {
+    exchange.isConcluded = true
     const nowMs = performance.now()
-    const { startedAtMs, firstByteAtMs = nowMs, source } = exchange
-    const series = this.#seriesOf(route, request.raw.method ?? '', reply.raw.statusCode, source)
-    const exemplarId = this.#options.withExemplars ? request.id : undefined
+    const { startedAtMs, firstByteAtMs = nowMs, route, method, status, source } = exchange
+    const series = this.#seriesOf(route, method, status, source)
+    const { withExemplars } = this.#options
+    const id = withExemplars || this.logsAccess ? `req-${(++this.#lastId).toString(36)}` : ''
+    const exemplarId = withExemplars ? id : undefined
     series.duration.observe((nowMs - startedAtMs) / 1000, exemplarId)
     series.firstByte.observe((firstByteAtMs - startedAtMs) / 1000, exemplarId)
-    if (this.logsAccess) this.#logAccess(exchange, request, reply, outcome, nowMs)
+    if (this.logsAccess) this.#logAccess(exchange, id, outcome, nowMs)
   }
 
   #seriesOf(route: string, method: string, status: number, source: Source): SeriesPair {
@@ -84,27 +70,21 @@ export class Observer {
     return series
   }
 
-  #logAccess(
-    exchange: Exchange,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    outcome: string,
-    nowMs: number
-  ): void {
-    const { mappedBytes, readBytes, source, minorFaults, majorFaults } = exchange
+  #logAccess(exchange: Exchange, reqId: string, outcome: string, nowMs: number): void {
+    const { mappedBytes, readBytes } = exchange
     this.#options.log.debug(
       {
-        reqId: request.id,
-        method: request.method,
-        path: request.raw.url,
-        status: reply.raw.statusCode,
-        range: request.headers.range,
+        reqId,
+        method: exchange.method,
+        path: exchange.target,
+        status: exchange.status,
+        range: exchange.range,
         bytes: mappedBytes + readBytes,
-        source,
+        source: exchange.source,
         residentWindows: exchange.residentWindows,
         coldWindows: exchange.coldWindows,
-        minorFaults,
-        majorFaults,
+        minorFaults: exchange.minorFaults,
+        majorFaults: exchange.majorFaults,
         ms: round(nowMs - exchange.startedAtMs),
         outcome
       },

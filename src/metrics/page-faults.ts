@@ -25,7 +25,6 @@ export function registerPageFaults(registry: Registry): void {
     collect() {
       const faults = threadFaults()
       this.reset()
-      if (faults === undefined) return
       this.inc({ kind: 'minor' }, faults.minor)
       this.inc({ kind: 'major' }, faults.major)
     }

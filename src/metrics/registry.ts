@@ -1,6 +1,7 @@
 /** Every metric of one process, and their text as a scraper asks for it. */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Storage } from '../storage/storage.ts'
+import { type FastPathCounters, registerFastPath } from './fast-path.ts'
 import { LatencyHistogram } from './latency.ts'
 import { registerPageFaults } from './page-faults.ts'
 import { registerStorageMetrics } from './storage.ts'
@@ -10,6 +11,7 @@ export interface Metrics {
   readonly registry: Registry
   readonly duration: LatencyHistogram
   readonly firstByte: LatencyHistogram
+  readonly fastPath: FastPathCounters
 }
 
 export interface MetricsInfo {
@@ -34,6 +36,7 @@ export function createMetrics(
   for (const name of misnamed) registry.removeSingleMetric(name)
   registerPageFaults(registry)
   registerStorageMetrics(registry, storage)
+  const fastPath = registerFastPath(registry)
   const duration = new LatencyHistogram(
     'http_request_duration_seconds',
     "From the request's headers to the last byte handed to the kernel"
@@ -57,7 +60,7 @@ export function createMetrics(
     help: 'Processes that serve files',
     registers: [registry]
   }).set(servesFiles ? 1 : 0)
-  return { registry, duration, firstByte }
+  return { registry, duration, firstByte, fastPath }
 }
 
 /** The plain values of every metric of this process. */

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import { threadFaults } from '../storage/native/rusage.ts'
 
-// How often the loop is asked for a sign of life: sharp enough for a tenth of a second, too rare to matter.
+// How often the delay is measured: often enough to see a tenth of a second, too rarely to cost anything.
 const intervalMs = 25
 const mostNames = 8
 
@@ -14,15 +14,22 @@ export class StallWatch {
   readonly #log: Logger
   readonly #writing = new Set<{ readonly what: string }>()
   readonly #recent: string[] = []
-  readonly #timer: NodeJS.Timeout | undefined
-  #lastMs = performance.now()
+  #timer: NodeJS.Timeout | undefined
+  #lastMs = 0
   #lastFaults = threadFaults()
 
   /** @param thresholdMs a longer silence of the event loop is logged; 0: never */
   constructor(thresholdMs: number, log: Logger) {
     this.#thresholdMs = thresholdMs
     this.#log = log
-    if (thresholdMs > 0) this.#timer = setInterval(() => this.#look(), intervalMs).unref()
+  }
+
+  /** From now on: what happens before the first client can come is no stall. */
+  start(): void {
+    if (this.#thresholdMs === 0) return
+    this.#lastMs = performance.now()
+    this.#lastFaults = threadFaults()
+    this.#timer = setInterval(() => this.#look(), intervalMs).unref()
   }
 
   /** An answer whose bytes wait in the socket or for the disk. @returns to be called when it is over */
@@ -34,7 +41,7 @@ export class StallWatch {
     }
   }
 
-  /** A hand-over that took longer than it should, told as it happens. */
+  /** A write to a socket that took long; called right after it. */
   slow(what: string, ms: number): void {
     if (this.#thresholdMs === 0 || ms < this.#thresholdMs) return
     if (this.#recent.length < mostNames) this.#recent.push(what)
@@ -49,7 +56,7 @@ export class StallWatch {
     const stalledMs = now - this.#lastMs - intervalMs
     const faults = threadFaults()
     if (stalledMs >= this.#thresholdMs) {
-      const majorFaults = (faults?.major ?? 0) - (this.#lastFaults?.major ?? 0)
+      const majorFaults = faults.major - this.#lastFaults.major
       const writing = [...this.#recent, ...[...this.#writing].map(({ what }) => what)].slice(
         0,
         mostNames

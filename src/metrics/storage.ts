@@ -60,6 +60,7 @@ export function registerStorageMetrics(registry: Registry, storage: Storage): vo
     }
   })
   gauge('waiting_reads', 'Reads that wait for a thread', () => storage.reads.waiting)
+  gauge('buffered_bytes', 'Buffers of copied windows in use', () => storage.buffers.usedBytes)
   gauge('mapped_bytes', 'Address space taken by mapped regions', () => regions.mappedBytes)
   gauge('mapped_regions', 'Mapped regions', () => regions.count)
   gauge('open_files', 'Open files kept for the next request', () => catalog.size)
