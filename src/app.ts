@@ -1,12 +1,20 @@
 /** The service put together: storage, metrics, and one or two Fastify instances. It never listens. */
+import type { Socket } from 'node:net'
 import sensible from '@fastify/sensible'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import { affordableFiles } from './config/descriptors.ts'
 import type { Config } from './config/options.ts'
+import type { FileRequest } from './delivery/answer.ts'
+import type { DeliveryContext } from './delivery/context.ts'
+import { Delivery } from './delivery/deliver.ts'
+import { createSelector } from './delivery/headers.ts'
+import { Turns } from './delivery/turns.ts'
+import { FastPath } from './fast-path/fast-path.ts'
 import { Observer } from './metrics/observer.ts'
 import { createMetrics, type Metrics, readMetrics } from './metrics/registry.ts'
 import { StallWatch } from './metrics/stalls.ts'
-import { registerCors } from './plugins/cors.ts'
+import { type CorsFields, registerCors } from './plugins/cors.ts'
 import { type ErrorsOptions, registerErrors } from './plugins/errors.ts'
 import { registerShedding } from './plugins/shedding.ts'
 import { optionsHandler, registerFiles } from './routes/files.ts'
@@ -21,12 +29,17 @@ export interface App {
   readonly server: FastifyInstance
   /** serves operators; undefined without an ops port, and in a worker */
   readonly ops: FastifyInstance | undefined
+  /** undefined with --fast-path off */
+  readonly fastPath: FastPath | undefined
   readonly readiness: Readiness
   readonly metrics: Metrics
 }
 
 /** What the parent of several workers has: no files to serve, but an ops port, if one is wanted. */
-export type ParentApp = Omit<App, 'server'> & { readonly warmUp: WarmUp; close(): void }
+export type ParentApp = Omit<App, 'server' | 'fastPath'> & {
+  readonly warmUp: WarmUp
+  close(): void
+}
 
 // A client gets this long for its headers, and a connection this long without a byte moved either way.
 const headersTimeoutMs = 10_000
@@ -35,6 +48,8 @@ const keepAliveTimeoutMs = 72_000
 // how often connections are looked at for the limits above; sooner means a sharper limit
 const checkIntervalMs = 5_000
 const maxHeaderBytes = 16 * 1024
+// What long answers may copy to sockets in one turn of the event loop: some milliseconds.
+const bytesPerTurn = 8 * 2 ** 20
 
 /**
  * @param version of the program
@@ -50,13 +65,18 @@ export async function buildApp(
   const core = await createCore(config, log, version, true)
   const { storage, metrics, observer, warmUp, readiness } = core
   const stalls = new StallWatch(config.stallThresholdMs, log)
-  const { counters } = storage
+  const { counters, catalog } = storage
   const server = await createServer({ log, observer, counters })
-  const corsHeaders = await registerCors(server, config, optionsHandler(observer))
+  const cors = await registerCors(server, config, optionsHandler(observer))
+  const delivery = createDelivery(config, log, core, stalls, cors.always)
+  let fastPath: FastPath | undefined
   // a context of its own: metrics and health are asked for most of all under overload
   await server.register((context, _options, done) => {
-    registerShedding(context, config, observer)
-    registerFiles(context, { config, storage, log, observer, stalls, corsHeaders })
+    const isShedding = registerShedding(context, config, observer)
+    if (config.fastPath === 'on') {
+      fastPath = createFastPath(server, { config, core, delivery, cors, isShedding })
+    }
+    registerFiles(context, { ...config, catalog, delivery, observer, cors })
     done()
   })
   const service = whole ?? {
@@ -74,19 +94,21 @@ export async function buildApp(
     ops = await createOps(config, log, core, service)
   }
   server.addHook('onListen', (done) => {
+    stalls.start()
     startWarming(warmUp, log)
     done()
   })
   server.addHook('onClose', () => {
+    fastPath?.close()
     warmUp.stop()
     stalls.close()
     storage.close()
   })
-  return { server, ops, readiness, metrics }
+  return { server, ops, fastPath, readiness, metrics }
 }
 
 /**
- * What the parent of workers serves itself. It opens files only to tell of their residency and to warm them,
+ * What the parent of workers serves itself. It opens files only to report their residency and to warm them,
  * which is for the page cache that all workers share.
  * @param whole all workers and the parent, as one
  * @throws the system's error when the root cannot be looked at
@@ -116,13 +138,85 @@ type Core = Awaited<ReturnType<typeof createCore>>
 
 /** What every process of the service has, whether it serves files or not. */
 async function createCore(config: Config, log: Logger, version: string, servesFiles: boolean) {
-  const storage = await openStorage({ ...config, isGuarded: config.guard === 'on' })
+  const maxOpenFiles = Math.min(config.maxOpenFiles, affordableFiles())
+  const storage = await openStorage({ ...config, maxOpenFiles, isGuarded: config.guard === 'on' })
   const { mode, guard } = config
   const metrics = createMetrics(storage, { version, mode, guard, servesFiles })
   const observer = new Observer({ metrics, log, withExemplars: config.exemplars === 'on' })
   const warmUp = new WarmUp(config, storage, log)
   const readiness = new Readiness(storage.catalog, warmUp)
   return { storage, metrics, observer, warmUp, readiness }
+}
+
+function createFastPath(
+  { server }: FastifyInstance,
+  {
+    config,
+    core,
+    delivery,
+    cors,
+    isShedding
+  }: {
+    config: Config
+    core: Core
+    delivery: Delivery
+    cors: CorsFields
+    isShedding: (socket: Socket) => boolean
+  }
+): FastPath {
+  const { prefix, dotfiles } = config
+  const { storage, metrics, observer } = core
+  return new FastPath(server, {
+    prefix,
+    dotfiles,
+    catalog: storage.catalog,
+    delivery,
+    route: `${prefix}*`,
+    corsOf: cors.of,
+    corsAlways: cors.always,
+    isShedding,
+    conclude: (exchange) => observer.conclude(exchange),
+    counters: metrics.fastPath,
+    idleTimeoutMs,
+    limits: { keepAliveTimeoutMs, headersTimeoutMs, checkIntervalMs }
+  })
+}
+
+/** @param corsFields those that every file has in common */
+function createDelivery(
+  config: Config,
+  log: Logger,
+  { storage, observer }: Core,
+  stalls: StallWatch,
+  corsFields: readonly string[]
+): Delivery {
+  const { source, copies, counters, buffers } = storage
+  const { windowBytes, maxRanges } = config
+  const sendsTiming = config.serverTiming === 'on'
+  const context: DeliveryContext = {
+    source,
+    copies,
+    windowBytes,
+    stalls,
+    turns: new Turns(windowBytes, bytesPerTurn),
+    sendsTiming,
+    measuresFaults: observer.logsAccess || sendsTiming,
+    isShortOfBuffers: () => buffers.usedBytes > config.maxBufferedBytes / 2,
+    count: (exchange, source, bytes) => {
+      exchange.sent(source, bytes)
+      counters.bodyBytes[source] += bytes
+    }
+  }
+  const select = createSelector([
+    'cache-control',
+    config.cacheControl,
+    'x-content-type-options',
+    'nosniff',
+    ...corsFields
+  ])
+  const conclude = ({ exchange }: FileRequest, outcome: string) =>
+    observer.conclude(exchange, outcome)
+  return new Delivery({ storage, context, select, log, maxRanges, conclude })
 }
 
 async function createOps(

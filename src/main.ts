@@ -1,10 +1,11 @@
 /**
- * The program: options in, exit status out. It alone calls process.exit. What runs the service is loaded after
- * the options are known to be right, so that --help, --version and a mistake load no native code.
+ * The program: it reads the options and ends with an exit status. It alone calls process.exit. What runs the
+ * service is loaded after the options are known to be right, so that --help, --version and a mistake load no native
+ * code.
  */
 
 // Before anything can start libuv's thread pool: its 4 threads are fewer than a handful of cold readers keep
-// busy on a slow disk, and then nobody else's file can be opened. See storage-queue.ts for who gets how many.
+// busy on a slow disk, and then no other file can be opened. See storage/thread-pool.ts for its shares.
 process.env.UV_THREADPOOL_SIZE ??= '32'
 
 import { type Command, ConfigError, readCommand } from './config/command-line.ts'

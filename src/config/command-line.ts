@@ -1,6 +1,6 @@
 /**
- * From the words of the command line and the environment to a configuration. Nothing else reads process.argv
- * or, but for libuv's own UV_THREADPOOL_SIZE, process.env.
+ * From the words of the command line and the environment to a configuration. No other file reads options from
+ * process.argv or process.env; UV_THREADPOOL_SIZE, which is libuv's, is set in main.ts and read in thread-pool.ts.
  */
 import { parseArgs } from 'node:util'
 import { helpText } from './help.ts'
@@ -61,7 +61,7 @@ function textOf(
   if (fromFlag !== undefined) return [`--${option.flag}`, fromFlag]
   const variable = variableOf(option)
   const fromEnv = env[variable]
-  // compose files and unit files pass on variables that nobody has set as empty ones
+  // compose files and unit files pass a variable that is not set as an empty one
   if (fromEnv !== undefined && fromEnv !== '') return [variable, fromEnv]
   return [`--${option.flag}`, option.default]
 }

@@ -10,7 +10,7 @@ const mount = '/sys/fs/cgroup'
 
 /**
  * What `--workers auto` means. A part of a CPU is left to the thread pool and the kernel: of 2.5 CPUs, two
- * event loops can be busy all the time, and a third would be stopped by the scheduler in the midst of its work.
+ * event loops can be busy all the time, and a third would be stopped by the scheduler in the middle of its work.
  * @returns at least 1
  */
 export function grantedCpus(

@@ -226,6 +226,13 @@ export const options = {
     help: 'bytes a second to read for that at the most',
     parse: size(MiB, 1024 * GiB)
   },
+  fastPath: {
+    flag: 'fast-path',
+    value: 'on|off',
+    default: 'on',
+    help: 'off: every request goes through node:http and Fastify; answers are the same',
+    parse: oneOf('on', 'off')
+  },
   exemplars: {
     flag: 'exemplars',
     value: 'on|off',

@@ -5,19 +5,26 @@ import type { Config } from '../config/options.ts'
 
 const exposedHeaders = 'Accept-Ranges, Content-Range, Content-Length, ETag, Last-Modified, Date'
 
+/** The header fields of cross-origin access that a file's answer carries: name, value, name, value … */
+export interface CorsFields {
+  /** on every answer */
+  readonly always: readonly string[]
+  /** those that depend on the request's Origin */
+  of(origin: string | undefined): readonly string[]
+}
+
 /**
  * @param answerOptions of the files
- * @returns the headers that every file response carries because they are the same for every request. The
- *   plugin's own hook would work them out anew each time, at the price of a twelfth of all small hot
- *   requests; a route that sends them by itself says `config: { cors: false }`. Undefined when the answer
- *   depends on the request's Origin: then the hook's headers are on the reply.
+ * @returns what the answers about files carry. The plugin's own hook would work it out anew each time, at the price
+ *   of a twelfth of all small hot requests, and below Fastify there is no hook; a route that sends the fields by
+ *   itself says `config: { cors: false }`.
  */
 export async function registerCors(
   app: FastifyInstance,
   { corsOrigin, prefix }: Config,
   answerOptions: RouteHandlerMethod
-): Promise<Readonly<Record<string, string>> | undefined> {
-  if (corsOrigin === 'off') return {}
+): Promise<CorsFields> {
+  if (corsOrigin === 'off') return { always: [], of: () => none }
   const only = corsOrigin === '*' ? '*' : corsOrigin.length === 1 ? corsOrigin[0] : undefined
   if (prefix === '/') {
     // The plugin has a route for OPTIONS of all paths, so that its hook sees preflights: here that is the files'.
@@ -42,9 +49,17 @@ export async function registerCors(
     preflightContinue: true,
     strictPreflight: false
   })
-  if (only === undefined) return undefined
+  const exposed = ['access-control-expose-headers', exposedHeaders]
+  if (only !== undefined) {
+    return { always: ['access-control-allow-origin', only, ...exposed], of: () => none }
+  }
+  const allowed = new Map(
+    [...corsOrigin].map((origin) => [origin, ['access-control-allow-origin', origin]])
+  )
   return {
-    'access-control-allow-origin': only,
-    'access-control-expose-headers': exposedHeaders
+    always: ['vary', 'Origin', ...exposed],
+    of: (origin) => (origin === undefined ? none : (allowed.get(origin) ?? none))
   }
 }
+
+const none: readonly string[] = []

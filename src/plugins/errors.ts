@@ -1,9 +1,11 @@
-/** Every error becomes an answer here: the shape of @fastify/sensible, our words, no path of the machine. */
+/** Every error becomes an answer here: in the shape of @fastify/sensible, with our own words and no path of the machine. */
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
+import { refusalOf } from '../delivery/failure.ts'
 import type { Observer } from '../metrics/observer.ts'
 import { type Counters, countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
+import { follow } from './follow.ts'
 
 export interface ErrorsOptions {
   readonly log: Logger
@@ -16,40 +18,36 @@ export function registerErrors(
   { log, observer, counters }: ErrorsOptions
 ): void {
   app.setNotFoundHandler((request, reply) => {
-    observer.follow(request, reply)
+    follow(observer, request, reply)
     return reply.notFound()
   })
   app.setErrorHandler((error: FastifyError, _request, reply) => {
-    if (error instanceof StorageError && error.code === 'OVERLOADED') {
-      // no line in the log: there would be one for each, at the worst of moments
-      countReason(counters.shed, error.reason)
-      return reply.header('retry-after', 1).serviceUnavailable('the server has too much to do')
+    if (error instanceof StorageError) {
+      if (error.code === 'OVERLOADED') countReason(counters.shed, error.reason)
+      return refuse(error, log, reply)
     }
-    if (error instanceof StorageError) return answerStorage(error, log, reply)
     const status = error.statusCode ?? 500
-    // 503 is what we say on purpose; what else is 5xx here nobody meant
+    // 503 is thrown on purpose; every other 5xx is a defect
     if (status < 500 || status === 503) return reply.send(error)
     log.error({ err: error }, 'request failed')
     return reply.internalServerError()
   })
 }
 
-function answerStorage(error: StorageError, log: Logger, reply: FastifyReply): FastifyReply {
+function refuse(error: StorageError, log: Logger, reply: FastifyReply): FastifyReply {
   const { code, path, offset, reason } = error
-  const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
-  switch (code) {
-    case 'NOT_FOUND':
-      log.debug(details, 'not found')
+  const refusal = refusalOf(error)
+  if (refusal.log !== undefined) {
+    const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
+    log[refusal.log.level](details, refusal.log.message)
+  }
+  if (refusal.retryAfter !== undefined) reply.header('retry-after', refusal.retryAfter)
+  switch (refusal.status) {
+    case 404:
       return reply.notFound()
-    case 'EXHAUSTED':
-      log.error(details, 'out of file descriptors or memory: raise the limit of the process')
-      return reply.header('retry-after', 1).serviceUnavailable('the server is at its limits')
-    case 'CHANGED':
-    case 'SHORT_READ':
-      log.warn(details, 'the file changes faster than it can be read')
-      return reply.header('retry-after', 1).serviceUnavailable('the file is being changed')
-    default:
-      log.error(details, 'the file could not be read')
-      return reply.internalServerError('the file could not be read')
+    case 500:
+      return reply.internalServerError(refusal.message)
+    case 503:
+      return reply.serviceUnavailable(refusal.message)
   }
 }

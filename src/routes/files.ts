@@ -1,53 +1,43 @@
-/** GET, HEAD and OPTIONS of files: from a request to an open file, a plan, and the way its body is sent. */
+/** GET, HEAD and OPTIONS of files: from Fastify's request to a delivery, and from its refusals to Fastify's reply. */
 import { METHODS } from 'node:http'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
-import type { Logger } from 'pino'
-import type { Config } from '../config/options.ts'
-import { type Answer, Responder } from '../delivery/responder.ts'
-import { createSelector } from '../delivery/selected.ts'
-import { planResponse, type ResponsePlan } from '../http/plan.ts'
+import type { Answer, FileRequest } from '../delivery/answer.ts'
+import type { Delivery, Waiting } from '../delivery/deliver.ts'
+import { errorFields } from '../delivery/headers.ts'
 import { decodeRequestPath } from '../http/request-path.ts'
-import { Exchange } from '../metrics/exchange.ts'
+import { pathBehind } from '../http/request-target.ts'
+import type { Exchange } from '../metrics/exchange.ts'
 import type { Observer } from '../metrics/observer.ts'
-import type { StallWatch } from '../metrics/stalls.ts'
-import { settleMs } from '../storage/catalog.ts'
+import type { CorsFields } from '../plugins/cors.ts'
+import { exchangeOf, follow } from '../plugins/follow.ts'
+import type { Catalog } from '../storage/catalog.ts'
 import { StorageError } from '../storage/errors.ts'
-import type { OpenFile } from '../storage/open-file.ts'
-import type { Storage } from '../storage/storage.ts'
+import { sinkFor, turnOf } from './response-sink.ts'
 
 const allowedMethods = 'GET, HEAD, OPTIONS'
 
 export interface FilesOptions {
-  readonly config: Config
-  readonly storage: Storage
-  readonly log: Logger
+  readonly prefix: string
+  readonly dotfiles: 'allow' | 'deny'
+  readonly catalog: Catalog
+  readonly delivery: Delivery
   readonly observer: Observer
-  readonly stalls: StallWatch
-  /** the same for every request; undefined when a hook puts them on each reply */
-  readonly corsHeaders: Readonly<Record<string, string>> | undefined
+  readonly cors: CorsFields
 }
 
 /** Of OPTIONS: what may be asked; the answer to a preflight is on the reply already. */
 export function optionsHandler(observer: Observer): RouteHandlerMethod {
   return (request, reply) => {
-    observer.follow(request, reply)
+    follow(observer, request, reply)
     return reply.code(204).header('allow', allowedMethods).send()
   }
 }
 
 export function registerFiles(app: FastifyInstance, options: FilesOptions): void {
-  const { config, corsHeaders, observer } = options
-  const { catalog } = options.storage
-  const select = createSelector({
-    'cache-control': config.cacheControl,
-    'x-content-type-options': 'nosniff',
-    ...corsHeaders
-  })
-  const url = `${config.prefix}*`
-  const responder = new Responder({ ...options, route: url })
-
-  const ownsCors = { config: { cors: corsHeaders === undefined } }
+  const { prefix, catalog, delivery, observer, cors } = options
+  const url = `${prefix}*`
+  // the plugin's hook has nothing to add
+  const ownsCors = { config: { cors: false } }
   app.get(url, { exposeHeadRoute: false, ...ownsCors }, handle)
   app.head(url, ownsCors, handle)
   if (!app.hasRoute({ method: 'OPTIONS', url })) app.options(url, optionsHandler(observer))
@@ -57,9 +47,9 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
   app.route({
     method: app.supportedMethods.filter((method) => !allowedMethods.includes(method)),
     url,
-    // before a body is parsed, which nobody would read
+    // before a body is parsed, which would not be used
     onRequest: (request, reply, _done) => {
-      observer.follow(request, reply)
+      follow(observer, request, reply)
       reply.header('allow', allowedMethods).methodNotAllowed()
     },
     handler: () => {}
@@ -67,92 +57,78 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
 
   /** From parsed request to the socket without an await, if the file is known and its bytes are resident. */
   function handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined {
-    const exchange = new Exchange()
+    const exchange = exchangeOf(request, url)
     const path = pathOf(request)
-    const file = path === undefined ? undefined : catalog.known(path)
-    if (file !== undefined) {
-      const answer = answerWith(file, exchange, request, reply)
-      if (responder.sendAtOnce(answer)) return undefined
-      file.tryRetain()
-      return handleSlowly(exchange, request, reply, file.path, answer)
+    const turn = turnOf(reply.raw)
+    if (turn === undefined && path !== undefined) {
+      const file = catalog.known(path)
+      const fileRequest = file && fileRequestOf(exchange, request, reply)
+      const delivered = fileRequest && delivery.tryNow(fileRequest, file)
+      if (delivered === 'done') return undefined
+      if (delivered === 'cold' || delivered === 'long') {
+        return handleSlowly(exchange, request, reply, path, { tried: delivered })
+      }
+      if (delivered !== undefined) {
+        follow(observer, request, reply, exchange)
+        addCorsFields(request, reply)
+        return Promise.resolve(refuse(delivered, reply))
+      }
     }
-    return handleSlowly(exchange, request, reply, path, undefined)
+    return handleSlowly(exchange, request, reply, path, { turn })
   }
 
-  /** @param known the answer with a file that is open and retained already */
   async function handleSlowly(
     exchange: Exchange,
     request: FastifyRequest,
     reply: FastifyReply,
     path: string | undefined,
-    known: Answer | undefined
+    { turn, tried }: { turn?: Promise<boolean> | undefined; tried?: Waiting }
   ): Promise<unknown> {
+    follow(observer, request, reply, exchange)
+    if (turn !== undefined && !(await turn)) return reply.hijack()
     // errors are answered by way of the reply
-    if (corsHeaders !== undefined) reply.headers(corsHeaders)
-    observer.follow(request, reply, exchange)
+    addCorsFields(request, reply)
     if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
-    for (let attempt = 1; ; attempt++) {
-      const wasTried = known !== undefined
-      const answer = known ?? answerWith(await open(path, exchange), exchange, request, reply)
-      known = undefined
-      // a copy that is checked against the generation proves nothing before
-      const unsettledMs = answer.file.isVolatile ? settleMs - answer.file.ageMs() : 0
-      if (unsettledMs > 0) {
-        answer.file.release()
-        if (attempt > maxSettling) throw new StorageError('CHANGED', path)
-        await wait(unsettledMs)
-        continue
-      }
-      try {
-        return await responder.send(answer, wasTried)
-      } catch (error) {
-        // Changed before anything was sent: the answer is about the new content then. A file that changes
-        // faster than it can be read is given up on.
-        const hasChanged = error instanceof StorageError && changedCodes.has(error.code)
-        if (!hasChanged || attempt >= maxAttempts) throw error
-      } finally {
-        answer.file.release()
-      }
-    }
-  }
-
-  async function open(path: string, exchange: Exchange): Promise<OpenFile> {
-    const file = await catalog.open(path)
-    exchange.openedAfterMs = performance.now() - exchange.startedAtMs
-    return file
-  }
-
-  function answerWith(
-    file: OpenFile,
-    exchange: Exchange,
-    request: FastifyRequest,
-    reply: FastifyReply
-  ): Answer {
-    const selected = select(file)
-    return { exchange, request, reply, file, selected, plan: planFor(request, selected) }
-  }
-
-  function planFor(
-    request: FastifyRequest,
-    { representation }: ReturnType<typeof select>
-  ): ResponsePlan {
-    const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
-    return planResponse(method, request.headers, representation, config.maxRanges)
+    const fileRequest = fileRequestOf(exchange, request, reply)
+    const delivered = await delivery.deliver(fileRequest, path, tried)
+    if (delivered !== 'done') return refuse(delivered, reply)
+    // a client that went before the first byte: there is nothing to answer
+    if (!reply.sent) reply.hijack()
+    return reply
   }
 
   function pathOf(request: FastifyRequest): string | undefined {
     // the raw target: decoded once, and by our own rules
-    const target = request.raw.url ?? ''
-    // a client may send the absolute form (RFC 9112 §3.2.2)
-    const start = target.startsWith('/') ? 0 : target.indexOf('/', target.indexOf('//') + 2)
-    if (start < 0 || !target.startsWith(config.prefix, start)) return undefined
-    const query = target.indexOf('?', start)
-    const end = query < 0 ? target.length : query
-    return decodeRequestPath(target.slice(start + config.prefix.length, end), config)
+    const encoded = pathBehind(prefix, request.raw.url ?? '')
+    return encoded === undefined ? undefined : decodeRequestPath(encoded, options)
+  }
+
+  function fileRequestOf(
+    exchange: Exchange,
+    request: FastifyRequest,
+    reply: FastifyReply
+  ): FileRequest {
+    return {
+      exchange,
+      sink: sinkFor(reply.raw, () => void reply.hijack()),
+      method: request.method === 'HEAD' ? 'HEAD' : 'GET',
+      fields: request.headers,
+      extraFields: cors.of(request.headers.origin)
+    }
+  }
+
+  /** 412 and 416: as errors of the application look. */
+  function refuse(answer: Answer, reply: FastifyReply): FastifyReply {
+    addFields(reply, errorFields(answer))
+    return answer.plan.status === 412 ? reply.preconditionFailed() : reply.rangeNotSatisfiable()
+  }
+
+  function addCorsFields(request: FastifyRequest, reply: FastifyReply): void {
+    addFields(reply, cors.always)
+    addFields(reply, cors.of(request.headers.origin))
   }
 }
 
-const maxSettling = 10
-const maxAttempts = 3
-
-const changedCodes: ReadonlySet<string> = new Set(['CHANGED', 'SHORT_READ'])
+function addFields(reply: FastifyReply, fields: readonly string[]): void {
+  for (let i = 0; i + 1 < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1])
+}

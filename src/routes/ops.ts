@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Observer } from '../metrics/observer.ts'
 import { renderMetrics } from '../metrics/registry.ts'
 import type { MetricJson } from '../metrics/sum.ts'
+import { follow } from '../plugins/follow.ts'
 
 /** What can be asked about the service as a whole, however many processes it is. */
 export interface Service {
@@ -18,7 +19,7 @@ export interface OpsOptions {
 
 export function registerOps(app: FastifyInstance, { service, observer }: OpsOptions): void {
   app.addHook('onRequest', async (request, reply) => {
-    observer.follow(request, reply)
+    follow(observer, request, reply)
   })
   // not for pages of other origins
   const config = { cors: false }

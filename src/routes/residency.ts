@@ -1,7 +1,8 @@
 /** What of a file is in memory, and how to get it there: for operators, on the ops port only. */
 import type { FastifyInstance } from 'fastify'
+import type { ByteRange } from '../http/byte-range.ts'
 import { decodeRequestPath } from '../http/request-path.ts'
-import type { ByteRange } from '../storage/byte-source.ts'
+import { pathBehind } from '../http/request-target.ts'
 import { StorageError } from '../storage/errors.ts'
 import { pageBytes } from '../storage/native/page-size.ts'
 import type { OpenFile } from '../storage/open-file.ts'
@@ -65,8 +66,8 @@ export function registerResidency(app: FastifyInstance, options: ResidencyOption
     prefix: string,
     use: (file: OpenFile) => Promise<T>
   ): Promise<T> {
-    const rawPath = (url ?? '').slice(prefix.length).replace(/\?.*$/s, '')
-    const path = decodeRequestPath(rawPath, options)
+    const encoded = pathBehind(prefix, url ?? '')
+    const path = encoded === undefined ? undefined : decodeRequestPath(encoded, options)
     if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
     const file = await storage.catalog.open(path)
     try {

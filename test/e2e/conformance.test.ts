@@ -653,7 +653,7 @@ function partsOf(
   const parts: { start: number; end: number; content: Buffer }[] = []
   let at = 0
   for (;;) {
-    const delimiter: string = `${parts.length === 0 ? '' : '\r\n'}--${boundary}`
+    const delimiter: string = `\r\n--${boundary}`
     assert.equal(body.toString('latin1', at, at + delimiter.length), delimiter)
     at += delimiter.length
     if (body.toString('latin1', at) === '--\r\n') return parts

@@ -9,7 +9,7 @@ import { get, serve, tempFolder } from '../support/serve.ts'
 const project = projectFolder
 
 const mentioned =
-  /\b(?:http|requests|waiting|process|event_loop|residency|mapped|open|region|mapping|body|range_server|nodejs)_[a-z0-9_]+\b/g
+  /\b(?:http|requests|waiting|process|event_loop|residency|mapped|open|region|mapping|body|buffered|fast_path|range_server|nodejs)_[a-z0-9_]+\b/g
 
 for (const file of [
   'docs/metrics.md',

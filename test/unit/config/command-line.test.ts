@@ -37,6 +37,7 @@ describe('options', () => {
       warmShare: 0.95,
       warmRate: 2 ** 28,
       exemplars: 'off',
+      fastPath: 'on',
       stallThresholdMs: 100,
       shutdownTimeoutMs: 10_000,
       logLevel: 'info'

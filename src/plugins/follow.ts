@@ -1,0 +1,23 @@
+/** Records the metrics of an answer that is sent by Fastify's reply. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Exchange } from '../metrics/exchange.ts'
+import type { Observer } from '../metrics/observer.ts'
+
+/** At its end, or when its connection closes. An exchange that was concluded by then is left alone. */
+export function follow(
+  observer: Observer,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  exchange = exchangeOf(request, request.routeOptions.url ?? 'none')
+): void {
+  reply.raw.once('close', () => {
+    if (exchange.isConcluded) return
+    exchange.status = reply.raw.statusCode
+    observer.conclude(exchange)
+  })
+}
+
+/** @param route the pattern of the route */
+export function exchangeOf({ raw }: FastifyRequest, route: string): Exchange {
+  return new Exchange(raw.method ?? '', raw.url ?? '', raw.headers.range, route)
+}
