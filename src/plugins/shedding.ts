@@ -1,47 +1,60 @@
 /** Overload is refused early, with 503 and Retry-After: a queue that only grows is a stall as well. */
 import type { Socket } from 'node:net'
-import underPressure from '@fastify/under-pressure'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/options.ts'
 import type { Observer } from '../metrics/observer.ts'
 import { StorageError } from '../storage/errors.ts'
+import { ConnectionLimit } from './connection-limit.ts'
+import { follow } from './follow.ts'
 
 // how often the event loop's mean delay is looked at
 const sampleIntervalMs = 500
+// of the histogram's timer, which is part of each delay that it measures
+const resolutionMs = 10
 
 /**
  * For the routes of a context: requests on connections beyond the limit, and all requests while the event loop
  * is late, are refused. What waits for storage is limited there.
+ * @returns whether a request on a socket would be refused now
  */
 export function registerShedding(
   context: FastifyInstance,
   { maxConnections, maxEventLoopDelayMs }: Config,
   observer: Observer
-): void {
-  const { server } = context
-  const excess = new WeakSet<Socket>()
-  let connections = 0
-  server.on('connection', (socket) => {
-    connections++
-    socket.once('close', () => connections--)
-    if (connections > maxConnections) excess.add(socket)
-  })
-  // Beyond these there is no descriptor left to be polite: they are reset.
-  server.maxConnections = Math.ceil(maxConnections * 1.5)
-
+): (socket: Socket) => boolean {
+  const limit = new ConnectionLimit(context.server, maxConnections)
+  const isLate = watchEventLoop(context, maxEventLoopDelayMs)
   context.addHook('onRequest', (request, reply, done) => {
-    if (connections <= maxConnections || !excess.has(request.raw.socket)) return done()
-    observer.follow(request, reply)
-    reply.header('connection', 'close')
-    done(new StorageError('OVERLOADED', '', { reason: 'connections' }))
+    const isExcess = limit.isExcess(request.raw.socket)
+    if (!isExcess && !isLate()) return done()
+    follow(observer, request, reply)
+    if (isExcess) reply.header('connection', 'close')
+    const reason = isExcess ? 'connections' : 'event_loop'
+    done(new StorageError('OVERLOADED', '', { reason }))
   })
-  if (maxEventLoopDelayMs === 0) return
-  void context.register(underPressure, {
-    maxEventLoopDelay: maxEventLoopDelayMs,
-    sampleInterval: sampleIntervalMs,
-    pressureHandler: async (request, reply) => {
-      observer.follow(request, reply)
-      throw new StorageError('OVERLOADED', '', { reason: 'event_loop' })
-    }
+  return (socket) => limit.isExcess(socket) || isLate()
+}
+
+/**
+ * Not @fastify/under-pressure: it asks for the memory of the process as well, which fails without a free file
+ * descriptor, in a timer where nobody can catch it.
+ * @param maxDelayMs mean of the last interval; 0: never late
+ * @returns whether the event loop is late
+ */
+function watchEventLoop(context: FastifyInstance, maxDelayMs: number): () => boolean {
+  if (maxDelayMs === 0) return () => false
+  const histogram = monitorEventLoopDelay({ resolution: resolutionMs })
+  histogram.enable()
+  let isLate = false
+  const timer = setInterval(() => {
+    // without a single sample (NaN) the loop has not turned for the whole interval
+    isLate = !(histogram.mean / 1e6 - resolutionMs <= maxDelayMs)
+    histogram.reset()
+  }, sampleIntervalMs).unref()
+  context.addHook('onClose', () => {
+    clearInterval(timer)
+    histogram.disable()
   })
+  return () => isLate
 }

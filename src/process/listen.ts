@@ -1,21 +1,46 @@
 /** Listening, and saying where. */
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from '../config/options.ts'
 import { sampleFolder } from '../config/package.ts'
 import { cannotListen } from './cannot-serve.ts'
 
+export interface ListenOptions {
+  /** whether others that say the same may listen on this port too: the kernel shares the connections out */
+  readonly reusePort?: boolean
+}
+
 /**
  * @returns the origin, such as http://127.0.0.1:8080
  * @throws CannotServe
  */
-export async function listen(server: FastifyInstance, host: string, port: number): Promise<string> {
+export async function listen(
+  server: FastifyInstance,
+  host: string,
+  port: number,
+  options: ListenOptions = {}
+): Promise<string> {
+  const backlog = longestBacklog()
   try {
-    return await server.listen({ host, port })
+    // handed on to node:net as it is
+    return await server.listen({ host, port, ...(backlog && { backlog }), ...options })
   } catch (error) {
     throw cannotListen(error, host, port)
+  }
+}
+
+/**
+ * Connections that may wait to be accepted. Node asks for 511, and beyond that a client's handshake is dropped and
+ * sent again a second later.
+ * @returns as many as the system allows; undefined where it does not tell
+ * @see listen(2), somaxconn
+ */
+function longestBacklog(): number | undefined {
+  try {
+    return Number.parseInt(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'), 10) || undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -29,24 +54,6 @@ export async function listenForOps(
 ): Promise<string | undefined> {
   if (ops === undefined || opsPort === undefined) return undefined
   return listen(ops, host, opsPort)
-}
-
-/**
- * @returns a port on which nothing listens now
- * @throws CannotServe
- */
-export async function freePort(host: string): Promise<number> {
-  const server = createServer()
-  server.listen({ host, port: 0 })
-  try {
-    await once(server, 'listening')
-  } catch (error) {
-    throw cannotListen(error, host, 0)
-  }
-  const { port } = server.address() as AddressInfo // it listens on TCP
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** The line of the log that means: ready. */

@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { buildApp } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
+import { acceptMore } from './accept-more.ts'
 import { listen, listenForOps, logListening } from './listen.ts'
 import { drainer, drainToTheLastByte, endOnSignal } from './shutdown.ts'
 
@@ -13,6 +14,7 @@ import { drainer, drainToTheLastByte, endOnSignal } from './shutdown.ts'
  */
 export async function runAlone(config: Config, log: Logger): Promise<number> {
   const app = await buildApp(config, log, packageVersion())
+  acceptMore(app.server.server, config.maxConnections)
   const drain = drainToTheLastByte(
     drainer(app, config.shutdownTimeoutMs, log),
     () => (app.server.server.address() as AddressInfo | null)?.port, // it listens on TCP

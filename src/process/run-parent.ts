@@ -5,7 +5,8 @@ import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
 import { readMetrics } from '../metrics/registry.ts'
 import type { Service } from '../routes/ops.ts'
-import { freePort, listenForOps, logListening } from './listen.ts'
+import { listenForOps, logListening } from './listen.ts'
+import { claimPort, type PortClaim } from './shared-port.ts'
 import { closeOps, drainToTheLastByte, endOnSignal } from './shutdown.ts'
 import { Workers } from './workers.ts'
 
@@ -18,21 +19,22 @@ export async function runParent(config: Config, log: Logger): Promise<number> {
     metrics: () => workers.metrics(() => readMetrics(app.metrics)),
     whyNotReady: async () => {
       if (!haveAllServed) return 'workers are starting'
-      // One that is being replaced makes nobody unready: the others take its connections.
+      // One that is being replaced does not make the service unready: the others take its connections.
       return workers.serving === 0 ? 'no worker is up' : await app.readiness.whyNot()
     }
   }
   let haveAllServed = false
-  let port: number | undefined
+  let claim: PortClaim | undefined
   const app = await buildParentApp(config, log, packageVersion(), service)
   const workers = new Workers({ count: config.workers, log, service })
   const drainWorkers = drainToTheLastByte(
     () => workers.drain(config.shutdownTimeoutMs),
-    () => port,
+    () => claim?.port,
     config.shutdownTimeoutMs
   )
   const drain = async () => {
     app.readiness.drain()
+    claim?.release()
     await drainWorkers()
     // last, so that probes and scrapers see it drain
     await closeOps(app.ops)
@@ -40,8 +42,8 @@ export async function runParent(config: Config, log: Logger): Promise<number> {
   }
   const start = async () => {
     const opsUrl = await listenForOps(app.ops, config)
-    port = config.port === 0 ? await freePort(config.host) : config.port
-    const url = await workers.start(port)
+    claim = await claimPort(config.host, config.port)
+    const url = await workers.start(claim.port)
     haveAllServed = true
     startWarming(app.warmUp, log)
     logListening(config, log, url, opsUrl)

@@ -5,8 +5,10 @@ import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
 import { readMetrics } from '../metrics/registry.ts'
 import type { Service } from '../routes/ops.ts'
+import { acceptMore } from './accept-more.ts'
 import { CannotServe } from './cannot-serve.ts'
 import { listen } from './listen.ts'
+import { canReusePort } from './shared-port.ts'
 import { drainer, endSignals } from './shutdown.ts'
 import { ParentLink } from './worker.ts'
 
@@ -17,8 +19,9 @@ export async function runWorker(config: Config, log: Logger): Promise<number> {
     metrics: () => parent.metrics(),
     whyNotReady: async () => (isDraining ? 'draining' : await parent.whyNotReady())
   }
-  // the page cache is everybody's: it is warmed once, by the parent
+  // all processes share the page cache: it is warmed once, by the parent
   const app = await buildApp({ ...config, warm: [] }, log, packageVersion(), service)
+  acceptMore(app.server.server, config.maxConnections)
   const drainApp = drainer(app, config.shutdownTimeoutMs, log)
   let isDraining = false
   const ended = new Promise<number>((resolve, reject) => {
@@ -35,7 +38,9 @@ export async function runWorker(config: Config, log: Logger): Promise<number> {
     parent.listen({ report: () => void report(parent, app), drain: drainOrFail })
   })
   const start = async () => {
-    const origin = await listen(app.server, config.host, config.port)
+    const origin = await listen(app.server, config.host, config.port, {
+      reusePort: canReusePort()
+    })
     await parent.send({ kind: 'listening', url: origin + config.prefix })
   }
   try {

@@ -29,7 +29,7 @@ function run(config: Config, log: Logger): Promise<number> {
   return config.workers > 1 ? runParent(config, log) : runAlone(config, log)
 }
 
-/** Half alive is worse than gone: what watches over the process starts it again. */
+/** After an uncaught error the state of the process is unknown. It ends, and its supervisor starts it again. */
 function die(error: unknown, log: Logger): number {
   log.fatal({ err: error }, 'uncaught error')
   return 1

@@ -8,7 +8,7 @@ import { untilSent } from './unsent.ts'
 // how often connections that have become idle are closed while the rest is waited for
 const idleCheckMs = 50
 
-/** What asks a process to end. */
+/** The signals that ask a process to end. */
 export const endSignals = ['SIGTERM', 'SIGINT'] as const
 
 /**
@@ -46,16 +46,21 @@ export function endOnSignal(
  * @returns what accepts no more connections, waits for running responses, and cuts those that take longer
  */
 export function drainer(
-  { server, ops, readiness }: App,
+  { server, ops, fastPath, readiness }: App,
   timeoutMs: number,
   log: Logger
 ): () => Promise<void> {
   const closeIdle = idleCloser(server.server)
   return async () => {
     readiness.drain()
-    const idle = setInterval(closeIdle, idleCheckMs)
+    fastPath?.drain()
+    const idle = setInterval(() => {
+      closeIdle()
+      fastPath?.closeIdle()
+    }, idleCheckMs)
     const cut = setTimeout(() => {
       log.warn('the shutdown timeout is over: cutting what still runs')
+      fastPath?.close()
       server.server.closeAllConnections()
     }, timeoutMs)
     await server.close()

@@ -1,6 +1,6 @@
 /**
- * What the kernel still has to send when a process ends. Elsewhere it goes on sending after that; a container's
- * network ends with its first process, and the end of a download that was "complete" with it.
+ * What the kernel still has to send when a process ends. Usually it goes on sending after that. A container's
+ * network ends with its first process, and what was not sent by then is lost.
  */
 import { readFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'

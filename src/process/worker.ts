@@ -1,8 +1,8 @@
-/** The side of a worker in the talk between parent and workers: it answers, asks, and ends when it is told to. */
+/** The worker's end of the messages between parent and workers: it answers, asks, and ends when it is told to. */
 import type { MetricJson } from '../metrics/sum.ts'
 import type { Service } from '../routes/ops.ts'
 
-/** What a worker says. */
+/** Messages of a worker. */
 export type FromWorker =
   | { readonly kind: 'listening'; readonly url: string }
   /** it cannot serve, and no other worker could; `line` is for the user */
@@ -12,7 +12,7 @@ export type FromWorker =
   /** about the whole service */
   | { readonly kind: 'ask'; readonly id: number; readonly about: 'metrics' | 'readiness' }
 
-/** What the parent says. */
+/** Messages of the parent. */
 export type FromParent =
   | { readonly kind: 'report metrics' }
   | { readonly kind: 'drain' }

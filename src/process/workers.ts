@@ -1,6 +1,6 @@
 /**
  * The parent's side of `--workers`: as many processes as were asked for, one in the place of each that dies,
- * and their metrics. node:cluster shares the port: the parent accepts, and workers get connections in turn.
+ * and their metrics. The workers share a port: see shared-port.ts.
  */
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
