@@ -1,4 +1,5 @@
 /** From a request for a path to the end of its answer: which content it is about, and what is tried again. */
+import assert from 'node:assert/strict'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { planResponse } from '../http/plan.ts'
@@ -58,7 +59,11 @@ export class Delivery {
       const outcome = answerImmediately(answer, this.#options.context)
       if (outcome === 'cold' || outcome === 'long') return outcome
       if (outcome === 'complete') this.#options.conclude(request, 'complete')
-      else if (file.tryRetain()) void this.#goOn(answer, { sent: outcome })
+      else {
+        // it was found a moment ago, and nothing has run since
+        assert(file.tryRetain(), 'a file in the catalog is closed')
+        void this.#goOn(answer, { sent: outcome })
+      }
     } catch (error) {
       this.#abort(answer, error)
     }

@@ -28,15 +28,19 @@ export function answerImmediately(answer: Answer, context: DeliveryContext): Imm
   const range = onlyRange(plan.body)
   if (range === undefined || range.end - range.start > context.windowBytes) return 'long'
   if (!request.sink.canSendNow) return 'long'
-  if (context.measuresFaults)
-    return request.exchange.measureFaults(() => tryRange(answer, context, range))
   return tryRange(answer, context, range)
 }
 
 function tryRange(answer: Answer, context: DeliveryContext, { start, end }: ByteRange): Immediate {
   const { file, request } = answer
   const { exchange } = request
-  const window = context.source.tryRead(file, start, end)
+  const read = () => {
+    const found = context.source.tryRead(file, start, end)
+    if (context.measuresFaults) found?.faultIn?.()
+    return found
+  }
+  // before the head is made, which tells of them
+  const window = context.measuresFaults ? exchange.measureFaults(read) : read()
   if (window === undefined) {
     exchange.coldWindows++
     return 'cold'
@@ -46,7 +50,6 @@ function tryRange(answer: Answer, context: DeliveryContext, { start, end }: Byte
     return 'long'
   }
   exchange.residentWindows++
-  if (context.measuresFaults) window.faultIn?.()
   try {
     return send(answer, context, window)
   } finally {

@@ -1,4 +1,5 @@
 /** A sink for a plain TCP socket: the kernel is handed memory directly, so that it is known what it took. */
+import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { addressOf, errorName } from '../storage/native/libc.ts'
 import { sendNow } from '../storage/native/sockets.ts'
@@ -9,19 +10,28 @@ import { type FieldBlock, SendError, type Sink } from './sink.ts'
 const headBytes = Buffer.alloc(16 * 1024)
 const headAddress = addressOf(headBytes)
 
+// Time-outs are minutes: so seldom is enough.
+const keepAliveStepMs = 1000
+
 export abstract class SocketSink implements Sink {
   readonly canSendNow = true
   readonly #socket: Socket
   readonly #fd: number
+  readonly #closing: EventEmitter
   /** Latin-1, to be sent before anything else */
   #head = ''
+  #keptAliveMs = performance.now()
   #abortController: AbortController | undefined
   #rejectWrite: ((error: SendError) => void) | undefined
 
-  /** @param fd `descriptorOf(socket)` */
-  constructor(socket: Socket, fd: number) {
+  /**
+   * @param fd `descriptorOf(socket)`
+   * @param closing emits `close` when this answer can go on no more; default: the socket
+   */
+  constructor(socket: Socket, fd: number, closing: EventEmitter = socket) {
     this.#socket = socket
     this.#fd = fd
+    this.#closing = closing
   }
 
   abstract begin(status: number, common: FieldBlock, own: readonly string[]): void
@@ -31,7 +41,7 @@ export abstract class SocketSink implements Sink {
     if (this.#abortController === undefined) {
       this.#abortController = new AbortController()
       if (this.#socket.destroyed) this.#abortController.abort()
-      else this.#socket.once('close', this.#whenClosed)
+      else this.#closing.once('close', this.#whenClosed)
     }
     return this.#abortController.signal
   }
@@ -60,7 +70,16 @@ export abstract class SocketSink implements Sink {
       return 0
     }
     this.#head = ''
+    if (taken > headLength) this.#keepAlive()
     return taken - headLength
+  }
+
+  /** Bytes that go past the socket do not put off its time-out, which is for connections on which nothing moves. */
+  #keepAlive(): void {
+    const now = performance.now()
+    if (now - this.#keptAliveMs < keepAliveStepMs) return
+    this.#keptAliveMs = now
+    if (this.#socket.timeout) this.#socket.setTimeout(this.#socket.timeout)
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -86,7 +105,7 @@ export abstract class SocketSink implements Sink {
 
   /** Nothing more is sent by this sink: its socket may outlive it. */
   protected detach(): void {
-    if (this.#abortController !== undefined) this.#socket.off('close', this.#whenClosed)
+    if (this.#abortController !== undefined) this.#closing.off('close', this.#whenClosed)
   }
 
   /** Send what was appended and has no bytes of a file behind it. */

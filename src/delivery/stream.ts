@@ -61,7 +61,6 @@ class WindowSender {
   readonly #source: ByteSource
   /** more than the kernel takes at once */
   readonly #isLong: boolean
-  #hasSentMapped: boolean
   /** the next window need not be looked for in memory */
   #isCold: boolean
   /** the text in front of the first window, until the status line can be sent */
@@ -73,7 +72,6 @@ class WindowSender {
     watch: ContentWatch,
     { sent, isCold }: Required<StreamStart>
   ) {
-    this.#hasSentMapped = sent > 0
     this.#isLong = sent > 0 || answer.plan.contentLength > context.windowBytes
     this.#isCold = isCold
     this.#answer = answer
@@ -104,7 +102,7 @@ class WindowSender {
     const tailStart = this.#isLong && isLast ? Math.max(start, end - tailBytes) : end
     for (let at = start; at < end; ) {
       if (this.#isLong || at > start) await this.#context.turns.next()
-      if (at >= tailStart && this.#hasSentMapped) {
+      if (at >= tailStart) {
         const copy = this.#tryCopy(at, end) ?? (await this.#read(at, end))
         at += await this.#sendWindow(copy, at, end)
         continue
@@ -152,7 +150,6 @@ class WindowSender {
       await this.#check(window, at)
       if (this.#answer.phase === 'planned') this.#begin(window.source)
       if (window.copy === undefined) {
-        this.#hasSentMapped = true
         sent = this.#offer(window, 0, mappedLength)
       } else {
         ;({ sent, rest } = await this.#sendCopy(window, window.copy))
@@ -179,7 +176,7 @@ class WindowSender {
       if (canSendNow && sent < window.length) sent += this.#offer(window, sent, window.length)
       if (sent === window.length) return { sent, rest: undefined }
       const piece = copy.subarray(sent, sent + (canSendNow ? pieceBytes : portablePieceBytes))
-      if (window.length > piece.length && this.#context.isShortOfBuffers()) {
+      if (this.#context.isShortOfBuffers()) {
         return { sent, rest: Buffer.from(piece) }
       }
       sent += await this.#write(piece)

@@ -40,7 +40,7 @@ export type HandoverReason = Reason | 'error' | 'limit'
 const otherRoutes: ReadonlySet<string> = new Set(['metrics', 'healthz', 'readyz'])
 
 // What a client may send ahead of its answers, beyond which it is not read on.
-const maxPendingBytes = 64 * 1024
+const maxPendingBytes = 16 * 1024
 
 export class Connection {
   readonly socket: Socket
@@ -166,9 +166,8 @@ export class Connection {
   }
 
   #requestOf({ method, target, fields }: RequestHead): FileRequest {
-    const { route, corsOf, counters } = this.#options
+    const { route, corsOf } = this.#options
     const exchange = new Exchange(method, target, fields.range, route)
-    counters.requests++
     this.hasAsked = true
     this.lastActiveMs = exchange.startedAtMs
     return { exchange, sink: this.#sink, method, fields, extraFields: corsOf(fields.origin) }
@@ -203,7 +202,6 @@ export class Connection {
       // Nothing was sent. The application meets the same error again, logs it and has an answer for it.
       this.#isAnswering = false
       if (this.socket.destroyed) return
-      this.#options.counters.requests--
       const rest = this.#pending === undefined ? bytes : Buffer.concat([bytes, this.#pending])
       this.#handOver(rest, 'error')
     }
@@ -211,6 +209,7 @@ export class Connection {
 
   /** 412 and 416 are answered here; all else was. */
   #conclude(request: FileRequest, delivered: Delivered): void {
+    this.#options.counters.requests++
     if (delivered === 'done') return
     writeError(delivered, this.#options.corsAlways)
     this.#options.conclude(request.exchange)

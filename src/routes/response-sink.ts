@@ -39,7 +39,7 @@ class ResponseSink extends SocketSink {
 
   constructor(response: ServerResponse & Head, fd: number, whenBegun: () => void) {
     // `sinkFor` has seen that it has one
-    super(response.socket as NonNullable<ServerResponse['socket']>, fd)
+    super(response.socket as NonNullable<ServerResponse['socket']>, fd, response)
     this.#response = response
     this.#whenBegun = whenBegun
   }

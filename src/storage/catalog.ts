@@ -113,17 +113,21 @@ export class Catalog {
   }
 
   /** @returns the file as it is kept, not retained */
-  async #openOnce(path: string, signal: AbortSignal | undefined): Promise<OpenFile> {
+  #openOnce(path: string, signal: AbortSignal | undefined): Promise<OpenFile> {
     let opening = this.#opening.get(path)
     if (opening === undefined) {
-      opening = new SharedWork((signal) => this.#openAndKeep(path, signal))
+      opening = new SharedWork(
+        (signal) => this.#openAndKeep(path, signal),
+        () => this.#opening.delete(path)
+      )
       this.#opening.set(path, opening)
     }
-    try {
-      return await opening.ask(signal)
-    } finally {
-      if (opening.isIdle && this.#opening.get(path) === opening) this.#opening.delete(path)
-    }
+    return opening.ask(signal)
+  }
+
+  /** paths that are being opened */
+  get opening(): number {
+    return this.#opening.size
   }
 
   async #openAndKeep(path: string, signal: AbortSignal): Promise<OpenFile> {

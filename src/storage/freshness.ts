@@ -172,6 +172,8 @@ const sampleBytes = 64
 const scratch = Buffer.alloc(sampleBytes)
 const scratchAddress = addressOf(scratch)
 const maxSamples = 16
+// How often a file may grow while its samples are compared.
+const maxRounds = 5
 
 /**
  * What an answer in progress asks before each step: are the bytes that it has promised still those of the content
@@ -246,7 +248,7 @@ export class ContentWatch {
     return true
   }
 
-  async #hasOnlyGrown(now: Generation): Promise<boolean> {
+  async #hasOnlyGrown(now: Generation, rounds = 1): Promise<boolean> {
     const { ino, size } = this.#key.generation
     if (now.ino !== ino || now.size <= size || size < BigInt(this.#end)) return false
     this.#unproven = []
@@ -259,7 +261,10 @@ export class ContentWatch {
     }
     const { dev, mtimeNs } = now
     this.#key = generationKey({ dev, ino, size: now.size, mtimeNs })
-    return true
+    // Reading them took a while: it may have grown again, or have been rewritten. What only grows passes soon.
+    if (!this.#isLocal || rounds === maxRounds || fdStillHas(this.#fd, this.#key)) return true
+    const next = generationOf(this.#fd)
+    return next !== undefined && this.#hasOnlyGrown(next, rounds + 1)
   }
 }
 

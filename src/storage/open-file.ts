@@ -86,6 +86,9 @@ export interface OpeningOptions {
   readonly whenRetired: (file: OpenFile) => void
 }
 
+// How often a file may be replaced while it is opened.
+const maxAttempts = 10
+
 // <fcntl.h>, the same on every architecture that Linux and Node share; node:fs does not have it
 const O_PATH = 0o10000000
 
@@ -101,6 +104,15 @@ const promisedOpen = promisify(fs.open)
  * @throws StorageError NOT_FOUND, EXHAUSTED, READ_FAILED
  */
 export async function openFile(path: string, options: OpeningOptions): Promise<OpenFile> {
+  for (let attempt = 1; attempt < maxAttempts; attempt++) {
+    const file = await tryOpen(path, options)
+    if (file !== 'replaced') return file
+  }
+  throw new StorageError('NOT_FOUND', path, { reason: 'replaced all the time' })
+}
+
+/** @returns `replaced` when the file or the root was removed meanwhile, so that it cannot be told where it lay */
+async function tryOpen(path: string, options: OpeningOptions): Promise<OpenFile | 'replaced'> {
   let rootFd: number | undefined
   let fd: number | undefined
   try {
@@ -111,7 +123,9 @@ export async function openFile(path: string, options: OpeningOptions): Promise<O
     fd = await openRegular(`${rootPath}/${path}`, path)
     // What was opened is what is checked: the kernel's own name for the descriptor, not a second look at the path.
     const realRoot = await readlink(rootPath)
-    assertPlace(placeBelow(realRoot, await readlink(`/proc/self/fd/${fd}`)), path, options)
+    const opened = await readlink(`/proc/self/fd/${fd}`)
+    if (opened.endsWith(' (deleted)') && !opened.endsWith(`/${path}`)) return 'replaced'
+    assertPlace(placeBelow(realRoot, opened), path, options)
     const file = await describe(fd, path, options)
     fd = undefined
     return file

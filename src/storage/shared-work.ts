@@ -14,12 +14,17 @@ interface Run<T> {
  */
 export class SharedWork<T> {
   readonly #work: (signal: AbortSignal) => Promise<T>
+  readonly #whenIdle: () => void
   #running: Run<T> | undefined
   #next: Run<T> | undefined
 
-  /** @param work its signal is aborted when no caller waits for the result any more */
-  constructor(work: (signal: AbortSignal) => Promise<T>) {
+  /**
+   * @param work its signal is aborted when no caller waits for the result any more
+   * @param whenIdle called when a run has ended and no other follows
+   */
+  constructor(work: (signal: AbortSignal) => Promise<T>, whenIdle: () => void = ignore) {
     this.#work = work
+    this.#whenIdle = whenIdle
   }
 
   get isIdle(): boolean {
@@ -50,6 +55,7 @@ export class SharedWork<T> {
       if (this.#running !== run) return
       this.#running = this.#next
       this.#next = undefined
+      if (this.#running === undefined) this.#whenIdle()
     }
     result.then(end, end)
     return run

@@ -44,6 +44,17 @@ describe('catalog: open files', () => {
     }
   })
 
+  it('that nobody waits for any more are not remembered', async (t) => {
+    const { catalog } = await folderWith(t, { a: 'one' })
+    for (const path of ['a', 'none']) {
+      const abort = new AbortController()
+      const opening = catalog.open(path, abort.signal)
+      abort.abort(new Error('gone'))
+      await assert.rejects(opening, { message: 'gone' })
+      await until('it is forgotten', () => catalog.opening === 0)
+    }
+  })
+
   it('are bounded, and the least recently used one is closed', async (t) => {
     const names = Array.from({ length: 30 }, (_, index) => `file-${index}`)
     const contents = Object.fromEntries(names.map((name) => [name, name]))
