@@ -18,8 +18,8 @@ import type { Answer } from './answer.ts'
 import type { DeliveryContext } from './context.ts'
 import { begin } from './immediate.ts'
 
-/** What waits in the socket of a client that is slower than we are. */
-export const pieceBytes = 16 * 1024
+// What waits in the socket of a client that is slower than we are.
+const pieceBytes = 16 * 1024
 // the same where only copies may be sent: TLS and HTTP/2 cost more for each write
 const portablePieceBytes = 64 * 1024
 
@@ -103,12 +103,10 @@ class WindowSender {
     for (let at = start; at < end; ) {
       if (this.#isLong || at > start) await this.#context.turns.next()
       if (at >= tailStart) {
-        const copy = this.#tryCopy(at, end) ?? (await this.#read(at, end))
-        at += await this.#sendWindow(copy, at, end)
-        continue
+        at += await this.#sendWindow(await this.#copy(at, end), at, end)
+      } else {
+        at += await this.#sendWindow(await this.#next(at, end), at, tailStart)
       }
-      const mappedEnd = at < tailStart ? tailStart : end
-      at += await this.#sendWindow(await this.#next(at, end), at, mappedEnd)
     }
   }
 
@@ -128,8 +126,9 @@ class WindowSender {
     return window ?? (await this.#read(at, end))
   }
 
-  #tryCopy(at: number, end: number): Window | undefined {
-    return this.#context.copies.tryRead(this.#file, at, end)
+  /** From the page cache, or by the thread pool. */
+  async #copy(at: number, end: number): Promise<Window> {
+    return this.#context.copies.tryRead(this.#file, at, end) ?? (await this.#read(at, end))
   }
 
   #read(at: number, end: number): Promise<CopiedWindow> {
@@ -194,7 +193,7 @@ class WindowSender {
   /** The next bytes after a mapped window that was not taken whole: a copy of them, which can wait. */
   async #sendPiece(at: number, end: number): Promise<number> {
     const pieceEnd = Math.min(end, at + pieceBytes)
-    const window = this.#tryCopy(at, pieceEnd) ?? (await this.#read(at, pieceEnd))
+    const window = await this.#copy(at, pieceEnd)
     let piece: Buffer
     try {
       await this.#check(window, at)
