@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import type { ByteRange } from '../http/byte-range.ts'
 import { planResponse } from '../http/plan.ts'
 import { countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
@@ -11,7 +12,7 @@ import type { Storage } from '../storage/storage.ts'
 import { type Answer, type FileRequest, nameOf, type Selected } from './answer.ts'
 import type { DeliveryContext } from './context.ts'
 import { abortReason, isChange } from './failure.ts'
-import { answerImmediately } from './immediate.ts'
+import { answerImmediately, onlyRange } from './immediate.ts'
 import { SendError } from './sink.ts'
 import { type StreamStart, stream } from './stream.ts'
 import { readTwice } from './unsettled.ts'
@@ -102,8 +103,9 @@ export class Delivery {
       const outcome = known ?? answerImmediately(answer, context)
       if (typeof outcome === 'number') await this.#stream(answer, { sent: outcome })
       else if (outcome !== 'complete') {
-        if (mustReadTwice(answer, context)) await readTwice(answer, context)
-        else await this.#stream(answer, { isCold: outcome === 'cold' })
+        const range = doubtfulRange(answer, context)
+        const proven = range && (await readTwice(answer, context, range))
+        await this.#stream(answer, { isCold: outcome === 'cold', proven })
       }
       this.#options.conclude(answer.request, 'complete')
       return true
@@ -181,9 +183,13 @@ function isError({ plan }: Answer): boolean {
   return plan.status === 412 || plan.status === 416
 }
 
-/** A content that changes all the time proves itself by being read twice, where it fits into a window. */
-function mustReadTwice({ file, plan }: Answer, { windowBytes }: DeliveryContext): boolean {
-  return isRestless(file) && plan.contentLength <= windowBytes
+/** The range that must be read twice: its content changes all the time, and it fits into a window. */
+function doubtfulRange(
+  { file, plan }: Answer,
+  { windowBytes }: DeliveryContext
+): ByteRange | undefined {
+  if (!isRestless(file) || plan.contentLength > windowBytes) return undefined
+  return onlyRange(plan.body)
 }
 
 /** Changed a moment ago and not by growing: a write(2) of it may still be at work. */

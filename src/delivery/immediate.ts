@@ -91,7 +91,8 @@ export function begin(
   answer.phase = 'begun'
 }
 
-function onlyRange(body: readonly BodyPart[]): ByteRange | undefined {
+/** @returns undefined when the body has more than one part, or none */
+export function onlyRange(body: readonly BodyPart[]): ByteRange | undefined {
   const part = body.length === 1 ? body[0] : undefined
   return typeof part === 'string' ? undefined : part
 }

@@ -31,19 +31,21 @@ export interface StreamStart {
   readonly sent?: number
   /** whether the first window is known not to be in memory (default: false) */
   readonly isCold?: boolean
+  /** the first window, if it was read already and its content is proven; the stream releases it */
+  readonly proven?: CopiedWindow | undefined
 }
 
 /** @throws StorageError, SendError; the answer's phase tells whether it can still be refused */
 export async function stream(
   answer: Answer,
   context: DeliveryContext,
-  { sent = 0, isCold = false }: StreamStart = {}
+  { sent = 0, isCold = false, proven }: StreamStart = {}
 ): Promise<void> {
   const { plan, request, file } = answer
   const ranges = plan.body.filter((part): part is ByteRange => typeof part !== 'string')
   const promisedEnd = Math.max(...ranges.map(({ end }) => end))
   const watch = file.freshness.watch(promisedEnd)
-  const sender = new WindowSender(answer, context, watch, { sent, isCold })
+  const sender = new WindowSender(answer, context, watch, { sent, isCold, proven })
   await sender.prepare(ranges[0]?.start ?? 0)
   for (const part of plan.body) {
     if (typeof part === 'string') sender.append(part)
@@ -63,6 +65,8 @@ class WindowSender {
   readonly #isLong: boolean
   /** the next window need not be looked for in memory */
   #isCold: boolean
+  /** the next window, if its content needs no further check */
+  #proven: CopiedWindow | undefined
   /** the text in front of the first window, until the status line can be sent */
   #early = ''
 
@@ -70,10 +74,11 @@ class WindowSender {
     answer: Answer,
     context: DeliveryContext,
     watch: ContentWatch,
-    { sent, isCold }: Required<StreamStart>
+    { sent, isCold, proven }: Required<StreamStart>
   ) {
     this.#isLong = sent > 0 || answer.plan.contentLength > context.windowBytes
     this.#isCold = isCold
+    this.#proven = proven
     this.#answer = answer
     this.#context = context
     this.#watch = watch
@@ -86,7 +91,7 @@ class WindowSender {
    * looked at in this turn of the event loop.
    */
   async prepare(start: number): Promise<void> {
-    if (this.#isCold) return
+    if (this.#isCold || this.#proven !== undefined) return
     this.#watch.sample(start)
     if (!(await this.#watch.holds())) throw new StorageError('CHANGED', this.#file.path)
   }
@@ -112,6 +117,7 @@ class WindowSender {
 
   async #next(at: number, end: number): Promise<Window> {
     const { exchange } = this.#answer.request
+    if (this.#proven !== undefined) return this.#proven
     if (this.#isCold) {
       this.#isCold = false
       return this.#read(at, end)
@@ -146,7 +152,8 @@ class WindowSender {
     let rest: Buffer | undefined
     const mappedLength = Math.min(window.length, mappedEnd - at)
     try {
-      await this.#check(window, at)
+      if (window === this.#proven) this.#proven = undefined
+      else await this.#check(window, at)
       if (this.#answer.phase === 'planned') this.#begin(window.source)
       if (window.copy === undefined) {
         sent = this.#offer(window, 0, mappedLength)

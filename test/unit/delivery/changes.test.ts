@@ -9,7 +9,7 @@ import { stream } from '#src/delivery/stream.ts'
 import { planResponse } from '#src/http/plan.ts'
 import { Exchange } from '#src/metrics/exchange.ts'
 import type { StorageOptions } from '#src/storage/storage.ts'
-import { patternBytes } from '../../support/serve.ts'
+import { patternBytes, until } from '../../support/serve.ts'
 import { Bench, windowBytes } from './bench.ts'
 import { TestSink } from './test-sink.ts'
 
@@ -201,6 +201,37 @@ describe('a file that is changed all the time', () => {
       assert.ok(complete > 0, 'none was completed')
       await bench.close()
     }
+  })
+
+  it('takes no more than the budget from clients that do not read', async (t) => {
+    const budget = 8 * 2 ** 16
+    let bench: Bench | undefined
+    const isShortOfBuffers = () => (bench?.storage.buffers.usedBytes ?? 0) > budget / 2
+    bench = await Bench.open(t, { mode: 'read', maxBufferedBytes: budget, isShortOfBuffers })
+    const content = patternBytes(0, windowBytes)
+    const path = bench.path('state')
+    // so often that its mtime is never old
+    const rewriting = setInterval(() => writeInPlace(path, content), 20)
+    t.after(() => clearInterval(rewriting))
+    fs.writeFileSync(path, content)
+    const sinks = Array.from(
+      { length: 30 },
+      () => new TestSink({ takes: [0], pace: () => new Promise(() => {}) })
+    )
+    const answers = sinks.map((sink) => bench.get('state', sink).catch(({ code }) => code))
+    await until('all are answered or refused', async () => {
+      const { usedBytes, waiting } = bench.storage.buffers
+      assert.ok(usedBytes <= budget)
+      if (waiting > 0 || usedBytes < budget / 2) return false
+      return sinks.filter(({ state }) => state === 'begun').length > 8
+    })
+    const reader = new TestSink()
+    bench.write('other', content)
+    assert.equal(await bench.get('other', reader), 'complete')
+    assert.ok(reader.body.equals(content))
+    for (const sink of sinks) sink.close()
+    await Promise.all(answers)
+    await bench.close()
   })
 })
 
