@@ -11,6 +11,9 @@ import { RegionTable } from './regions.ts'
 import { PoolShare, poolThreads, sharesOf } from './thread-pool.ts'
 import { WindowBuffers } from './window-buffers.ts'
 
+// a page of most machines: the least that is worth a read of its own
+const leastCopyBytes = 4096
+
 export interface StorageOptions {
   readonly root: string
   readonly mode: 'mmap' | 'read'
@@ -58,8 +61,10 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     maxOfOne: readersOfOne,
     maxWaiting: maxWaitingReads
   })
-  const reader = new ReadSource(buffers, windowBytes, reads)
-  const copies = new CopySource({ reader, buffers, counters, windowBytes })
+  // so that the budget is never one client's alone
+  const copiedBytes = Math.min(windowBytes, Math.max(leastCopyBytes, options.maxBufferedBytes / 4))
+  const reader = new ReadSource(buffers, copiedBytes, reads)
+  const copies = new CopySource({ reader, buffers, counters, windowBytes: copiedBytes })
   const isMapping = options.mode === 'mmap'
   const source = isMapping
     ? new MappedSource({ regions, copies, counters, windowBytes, isGuarded })
