@@ -16,16 +16,18 @@ import { createMetrics, type Metrics, readMetrics } from './metrics/registry.ts'
 import { StallWatch } from './metrics/stalls.ts'
 import { type CorsFields, registerCors } from './plugins/cors.ts'
 import { type ErrorsOptions, registerErrors } from './plugins/errors.ts'
+import { followAll } from './plugins/follow.ts'
+import { registerOpsGuard } from './plugins/ops-guard.ts'
 import { registerShedding } from './plugins/shedding.ts'
 import { optionsHandler, registerFiles } from './routes/files.ts'
-import { registerOps, type Service } from './routes/ops.ts'
+import { registerHealth, registerMetrics, type Service } from './routes/ops.ts'
 import { Readiness } from './routes/readiness.ts'
 import { registerResidency } from './routes/residency.ts'
 import { openStorage } from './storage/storage.ts'
 import { WarmUp } from './storage/warm-up.ts'
 
 export interface App {
-  /** serves the files; without an ops port also metrics, health and readiness */
+  /** serves the files; without an ops port also health and readiness; metrics with --public-ops on */
   readonly server: FastifyInstance
   /** serves operators; undefined without an ops port, and in a worker */
   readonly ops: FastifyInstance | undefined
@@ -84,13 +86,14 @@ export async function buildApp(
     whyNotReady: () => readiness.whyNot()
   }
   let ops: FastifyInstance | undefined
-  if (config.opsPort === undefined) {
-    // a context of its own: its hooks are not for the files
-    await server.register((context, _options, done) => {
-      registerOps(context, { service, observer })
-      done()
-    })
-  } else if (whole === undefined) {
+  // a context of its own: its hooks are not for the files
+  await server.register((context, _options, done) => {
+    followAll(context, observer)
+    if (config.publicOps === 'on') registerMetrics(context, service)
+    if (config.opsPort === undefined) registerHealth(context, service)
+    done()
+  })
+  if (config.opsPort !== undefined && whole === undefined) {
     ops = await createOps(config, log, core, service)
   }
   server.addHook('onListen', (done) => {
@@ -226,8 +229,11 @@ async function createOps(
   service: Service
 ): Promise<FastifyInstance> {
   const ops = await createServer({ log, observer, counters: storage.counters })
+  registerOpsGuard(ops, { host: config.opsHost, token: config.opsToken, observer })
   await ops.register((context, _options, done) => {
-    registerOps(context, { service, observer })
+    followAll(context, observer)
+    registerMetrics(context, service)
+    registerHealth(context, service)
     registerResidency(context, { storage, dotfiles: config.dotfiles })
     done()
   })

@@ -37,13 +37,14 @@ export function readCommand(
   if (flags.has('version')) return { kind: 'print', text: version }
   const problems: string[] = []
   const config: Record<string, unknown> = {}
-  for (const [key, option] of Object.entries(options)) {
+  for (const [key, option] of Object.entries<Option>(options)) {
     const [name, text] = textOf(option, flags, env)
     try {
       config[key] = option.parse(text)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
-      problems.push(`${name}: ${JSON.stringify(text)} is not ${error.message}`)
+      const shown = option.isSecret === true ? 'its value' : JSON.stringify(text)
+      problems.push(`${name}: ${shown} is not ${error.message}`)
     }
   }
   if (problems.length > 0) throw new ConfigError(problems)

@@ -7,6 +7,7 @@ import { affordableConnections } from './descriptors.ts'
 import { sampleFolder } from './package.ts'
 import { pageBytes } from './page-size.ts'
 import {
+  bearerToken,
   corsOrigins,
   duration,
   GiB,
@@ -37,6 +38,8 @@ export interface Option {
   /** what --help says instead of a default that is different on each machine */
   readonly shownDefault?: string
   readonly help: string
+  /** whether messages must not show its value */
+  readonly isSecret?: true
   readonly parse: Parse<unknown>
 }
 
@@ -197,6 +200,28 @@ export const options = {
     default: 'none',
     help: 'a second port for /metrics, /healthz, /readyz, /residency and /warm; 0: any free one',
     parse: wordOr('none', () => undefined, integer(0, 65535))
+  },
+  opsHost: {
+    flag: 'ops-host',
+    value: 'ADDRESS',
+    default: '127.0.0.1',
+    help: 'where the ops port listens, whatever --host is',
+    parse: nonEmpty('an address or host name')
+  },
+  opsToken: {
+    flag: 'ops-token',
+    value: 'TOKEN',
+    default: 'none',
+    help: 'each route of the ops port but /healthz and /readyz wants it, as a Bearer token; a variable hides it from other users',
+    isSecret: true,
+    parse: wordOr('none', () => undefined, bearerToken)
+  },
+  publicOps: {
+    flag: 'public-ops',
+    value: 'on|off',
+    default: 'off',
+    help: 'on: /metrics on the main port too. /healthz and /readyz are there when there is no ops port',
+    parse: oneOf('on', 'off')
   },
   serverTiming: {
     flag: 'server-timing',

@@ -144,6 +144,14 @@ export function headerText(text: string): string {
   return text
 }
 
+export function bearerToken(text: string): string {
+  // b64token of RFC 6750 §2.1
+  if (!/^[A-Za-z0-9\-._~+/]+=*$/.test(text)) {
+    throw new BadValue('a token of the characters A-Z a-z 0-9 - . _ ~ + /, with = at its end')
+  }
+  return text
+}
+
 export function corsOrigins(text: string): readonly string[] | '*' | 'off' {
   if (text === '*' || text === 'off') return text
   const origins = text.split(',').map((origin) => origin.trim())

@@ -3,6 +3,13 @@ import cors from '@fastify/cors'
 import type { FastifyInstance, RouteHandlerMethod } from 'fastify'
 import type { Config } from '../config/options.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** false: @fastify/cors adds nothing to the route's answers */
+    cors?: false
+  }
+}
+
 const exposedHeaders = 'Accept-Ranges, Content-Range, Content-Length, ETag, Last-Modified, Date'
 
 /** The header fields of cross-origin access that a file's answer carries: name, value, name, value … */

@@ -1,5 +1,5 @@
 /** Records the metrics of an answer that is sent by Fastify's reply. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Exchange } from '../metrics/exchange.ts'
 import type { Observer } from '../metrics/observer.ts'
 
@@ -14,6 +14,14 @@ export function follow(
     if (exchange.isConcluded) return
     exchange.status = reply.raw.statusCode
     observer.conclude(exchange)
+  })
+}
+
+/** Follows the answers of all routes of a context that are registered later. */
+export function followAll(context: FastifyInstance, observer: Observer): void {
+  context.addHook('onRequest', (request, reply, done) => {
+    follow(observer, request, reply)
+    done()
   })
 }
 

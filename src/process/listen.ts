@@ -50,10 +50,10 @@ function longestBacklog(): number | undefined {
  */
 export async function listenForOps(
   ops: FastifyInstance | undefined,
-  { host, opsPort }: Config
+  { opsHost, opsPort }: Config
 ): Promise<string | undefined> {
   if (ops === undefined || opsPort === undefined) return undefined
-  return listen(ops, host, opsPort)
+  return listen(ops, opsHost, opsPort)
 }
 
 /** The line of the log that means: ready. */

@@ -37,7 +37,7 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
   const { prefix, catalog, delivery, observer, cors } = options
   const url = `${prefix}*`
   // the plugin's hook has nothing to add
-  const ownsCors = { config: { cors: false } }
+  const ownsCors = { config: { cors: false } } as const
   app.get(url, { exposeHeadRoute: false, ...ownsCors }, handle)
   app.head(url, ownsCors, handle)
   if (!app.hasRoute({ method: 'OPTIONS', url })) app.options(url, optionsHandler(observer))

@@ -1,9 +1,7 @@
 /** What operators and their tools ask: metrics, life, readiness. */
 import type { FastifyInstance } from 'fastify'
-import type { Observer } from '../metrics/observer.ts'
 import { renderMetrics } from '../metrics/registry.ts'
 import type { MetricJson } from '../metrics/sum.ts'
-import { follow } from '../plugins/follow.ts'
 
 /** What can be asked about the service as a whole, however many processes it is. */
 export interface Service {
@@ -12,17 +10,10 @@ export interface Service {
   whyNotReady(): Promise<string | undefined>
 }
 
-export interface OpsOptions {
-  readonly service: Service
-  readonly observer: Observer
-}
+// no fields of cross-origin access: pages of other origins must not read these
+const config = { cors: false } as const
 
-export function registerOps(app: FastifyInstance, { service, observer }: OpsOptions): void {
-  app.addHook('onRequest', async (request, reply) => {
-    follow(observer, request, reply)
-  })
-  // not for pages of other origins
-  const config = { cors: false }
+export function registerMetrics(app: FastifyInstance, service: Service): void {
   app.get('/metrics', { config }, async (request, reply) => {
     const { contentType, text } = await renderMetrics(
       await service.metrics(),
@@ -30,6 +21,9 @@ export function registerOps(app: FastifyInstance, { service, observer }: OpsOpti
     )
     return reply.type(contentType).send(text)
   })
+}
+
+export function registerHealth(app: FastifyInstance, service: Service): void {
   app.get('/healthz', { config }, () => ({ status: 'ok' }))
   app.get('/readyz', { config }, async (_request, reply) => {
     const reason = await service.whyNotReady()

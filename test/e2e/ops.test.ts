@@ -144,13 +144,18 @@ describe('metrics', () => {
     })
   })
 
-  it('are on the main port without an ops port, and only there with one', async (t) => {
+  it('are on the main port with --public-ops on alone; health is, without an ops port', async (t) => {
     const root = tempFolder(t)
-    const alone = await serve(t, root)
-    assert.equal((await get(`${alone.origin}/metrics`)).status, 200)
+    const alone = await serve(t, root, ['--public-ops', 'off'])
+    assert.equal((await get(`${alone.origin}/metrics`)).status, 404)
     assert.equal((await get(`${alone.origin}/healthz`)).status, 200)
     assert.equal((await get(`${alone.origin}/readyz`)).status, 200)
-    const { origin, opsUrl } = await serveOps(t)
+    const open = await serveOps(t, ['--public-ops', 'on'])
+    assert.equal((await get(`${open.origin}/metrics`)).status, 200)
+    for (const route of ['/healthz', '/readyz', '/residency/f']) {
+      assert.equal((await get(open.origin + route)).status, 404)
+    }
+    const { origin, opsUrl } = await serveOps(t, ['--public-ops', 'off'])
     for (const route of ['/metrics', '/healthz', '/readyz', '/residency/f']) {
       assert.equal((await get(origin + route)).status, 404)
     }

@@ -75,15 +75,16 @@ export interface ServeOptions {
   readonly under?: readonly string[]
 }
 
-/** The program itself, as a process of its own on a free port; killed after the test. */
+/** The program itself, as a process of its own on a free port, with metrics on it; killed after the test. */
 export function serve(
   t: Lifetime,
   root: string,
   args: readonly string[] = [],
   { env, under = [], ...user }: ServeOptions = {}
 ): Promise<Serving> {
-  const own = [process.execPath, mainFile, '--root', root, '--port', '0', '--log-level', 'debug']
-  const [program, ...words] = [...under, ...own, ...args] as [string, ...string[]]
+  const own = ['--root', root, '--port', '0', '--log-level', 'debug', '--public-ops', 'on']
+  const command = [...under, process.execPath, mainFile, ...own, ...args]
+  const [program, ...words] = command as [string, ...string[]]
   const child = spawn(program, words, {
     ...user,
     env: { ...process.env, ...env },

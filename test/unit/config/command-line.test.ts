@@ -32,6 +32,9 @@ describe('options', () => {
       cacheControl: 'public, max-age=0, must-revalidate',
       corsOrigin: '*',
       opsPort: undefined,
+      opsHost: '127.0.0.1',
+      opsToken: undefined,
+      publicOps: 'off',
       serverTiming: 'off',
       warm: [],
       warmShare: 0.95,
@@ -102,6 +105,8 @@ describe('options', () => {
     ['prefix', 'files', 'begins and ends with "/"'],
     ['prefix', '/a/../', 'begins and ends with "/"'],
     ['ops-port', 'no', 'none, or a whole number'],
+    ['ops-host', ' ', 'an address or host name'],
+    ['public-ops', 'yes', 'one of on, off'],
     ['server-timing', '1', 'one of on, off'],
     ['warm', 'a:9-1', 'globs relative to the root'],
     ['warm-share', '1.5', 'a share from 0 to 1'],
@@ -117,6 +122,15 @@ describe('options', () => {
       assert.ok(problems([], { [variable]: value })[0]?.startsWith(`${variable}: `))
     })
   }
+
+  it('refuse a token that no field can carry, without showing it', () => {
+    for (const token of ['p a s s', 'p\u00e4ss', '"pass"', 'pass\n', '=']) {
+      const [problem] = problems([`--ops-token=${token}`])
+      assert.match(problem ?? '', /^--ops-token: its value is not none, or a token of/)
+      assert.ok(!problem?.includes('p a s s') && !problem?.includes('"pass"'), problem)
+    }
+    assert.equal(read([], { OPS_TOKEN: 'a+/b==' }).opsToken, 'a+/b==')
+  })
 
   it('name each one that is wrong', () => {
     assert.equal(problems(['--port', 'x', '--mode', 'y']).length, 2)

@@ -29,6 +29,9 @@ const lastingNames = [
   'cache-control',
   'cors-origin',
   'ops-port',
+  'ops-host',
+  'ops-token',
+  'public-ops',
   'server-timing',
   'shutdown-timeout',
   'log-level'
