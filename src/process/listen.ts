@@ -67,4 +67,7 @@ export function logListening(
   if (root === sampleFolder) {
     process.stderr.write(`Try it:  curl -r 0-99 ${url}README.txt\n`)
   }
+  if (opsUrl !== undefined && (root === sampleFolder || process.stderr.isTTY)) {
+    process.stderr.write(`Live page, for operators:  ${opsUrl}/\n`)
+  }
 }

@@ -5,7 +5,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { projectFolder } from '../support/project.ts'
-import { mainFile, serve, tempFolder, until } from '../support/serve.ts'
+import { get, mainFile, serve, tempFolder, until } from '../support/serve.ts'
 import { unprivileged } from '../support/unprivileged.ts'
 
 describe('the program', () => {
@@ -38,6 +38,23 @@ describe('the program', () => {
     assert.equal(statusOf('--max-ranges', 'many'), 2)
     assert.equal(statusOf('--chunk-size', '5'), 2)
     assert.equal(statusOf('--port', '0'), 99, 'else nothing was checked')
+  })
+
+  it('opens the ops port by npm start, on another port when the usual one is taken', async (t) => {
+    const usual = net.createServer().listen(9464, '127.0.0.1')
+    // taken by somebody else: as good
+    await new Promise((resolve) => usual.once('listening', resolve).once('error', resolve))
+    t.after(() => usual.close())
+    const { scripts } = JSON.parse(
+      fs.readFileSync(path.join(projectFolder, 'package.json'), 'utf8')
+    ) as { scripts: { start: string } }
+    const name = /exec node (\S+)$/.exec(scripts.start)?.[1] ?? ''
+    const sample = path.join(projectFolder, 'sample')
+    const file = path.join(projectFolder, name)
+    const { opsUrl = '', stderr } = await serve(t, sample, ['--workers', '2'], { file })
+    assert.match(opsUrl, /^http:\/\/127\.0\.0\.1:(?!9464$)\d+$/)
+    assert.equal((await get(`${opsUrl}/readyz`)).status, 200)
+    await until('its address is printed', () => stderr().includes(`${opsUrl}/\n`))
   })
 
   it('says in one line what is wrong with an option and exits 2', () => {

@@ -73,6 +73,8 @@ export interface ServeOptions {
   readonly env?: Readonly<Record<string, string>>
   /** words before the command, such as prlimit and its options */
   readonly under?: readonly string[]
+  /** the file that Node runs; default: `mainFile` */
+  readonly file?: string
 }
 
 /** The program itself, as a process of its own on a free port, with metrics on it; killed after the test. */
@@ -80,10 +82,10 @@ export function serve(
   t: Lifetime,
   root: string,
   args: readonly string[] = [],
-  { env, under = [], ...user }: ServeOptions = {}
+  { env, under = [], file = mainFile, ...user }: ServeOptions = {}
 ): Promise<Serving> {
   const own = ['--root', root, '--port', '0', '--log-level', 'debug', '--public-ops', 'on']
-  const command = [...under, process.execPath, mainFile, ...own, ...args]
+  const command = [...under, process.execPath, file, ...own, ...args]
   const [program, ...words] = command as [string, ...string[]]
   const child = spawn(program, words, {
     ...user,
