@@ -6,6 +6,7 @@ import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
 import { type MetricJson, WorkerMetrics } from '../metrics/sum.ts'
 import type { Service } from '../routes/ops.ts'
+import { SharedWork } from '../storage/shared-work.ts'
 import { CannotServe } from './cannot-serve.ts'
 import type { FromParent, FromWorker } from './worker.ts'
 
@@ -43,11 +44,12 @@ export class Workers {
   readonly #timer: NodeJS.Timeout
   #started: { url(url: string): void; fail(line: string): void } | undefined
   #isEnding = false
-  #reporting: Promise<void> = Promise.resolve()
+  // however many scrapes there are at once; one that comes while a worker is waited for gets the next collection
+  readonly #collection = new SharedWork(() => this.#collect())
 
   constructor(options: WorkersOptions) {
     this.#options = options
-    this.#timer = setInterval(() => void this.#report(), reportEveryMs).unref()
+    this.#timer = setInterval(() => void this.#collection.ask(), reportEveryMs).unref()
   }
 
   /** How many serve now. */
@@ -80,7 +82,7 @@ export class Workers {
 
   /** The metrics of all workers, of those that are gone, and of the parent itself, summed. */
   async metrics(own: () => Promise<readonly MetricJson[]>): Promise<readonly MetricJson[]> {
-    await this.#report()
+    await this.#collection.ask()
     return this.#metrics.total(await own())
   }
 
@@ -166,13 +168,8 @@ export class Workers {
     }, delayMs)
   }
 
-  /** One after the other, so that no older numbers come after newer ones. */
-  #report(): Promise<void> {
-    this.#reporting = this.#reporting.then(() => this.#reportNow())
-    return this.#reporting
-  }
-
-  async #reportNow(): Promise<void> {
+  /** Every worker's numbers; of one that does not answer in time, those of before. */
+  async #collect(): Promise<void> {
     const serving = this.#places.filter(({ isServing }) => isServing)
     const reports = serving.map((place) => {
       return new Promise<void>((resolve) => {

@@ -33,7 +33,7 @@ export class ReadSource implements ByteSource {
     end: number,
     options: ReadOptions = {}
   ): Promise<CopiedWindow> {
-    return this.#pool.run(file.path, options, async () => {
+    return this.#pool.run(file.path, options, async (keepUntil) => {
       const length = Math.min(end - start, this.#windowBytes)
       const block = await this.#buffers.take(length, options.signal)
       const startedAtMs = performance.now()
@@ -46,8 +46,8 @@ export class ReadSource implements ByteSource {
       const ahead = Math.min(end - start - length, 2 * this.#windowBytes)
       // The next windows are read while this one is sent: a cold range then comes at the disk's speed, not
       // one wait after another. What came at once was in memory, and probably so is what follows.
-      if (ahead > 0 && performance.now() - startedAtMs > slowReadMs) {
-        prefetch(file.fd, start + length, ahead)
+      if (ahead > 0 && performance.now() - startedAtMs > slowReadMs && file.tryRetain()) {
+        keepUntil(prefetch(file.fd, start + length, ahead).then(() => file.release()))
       }
       return new BufferWindow(block, length, this.#buffers)
     })

@@ -11,10 +11,13 @@ const MADV_DONTNEED = 4
 /**
  * Tell the kernel that bytes will be read soon, so that it reads them ahead. On the thread pool, because the
  * call itself may wait for a disk (metadata, a full queue). A hint: failures are ignored.
+ * @param fd open until the promise is settled, which it is as soon as the call has returned; it is never rejected
  * @see posix_fadvise(2), POSIX_FADV_WILLNEED
  */
-export function prefetch(fd: number, offset: number, length: number): void {
-  libc.posix_fadvise.async(fd, offset, length, POSIX_FADV_WILLNEED, () => {})
+export function prefetch(fd: number, offset: number, length: number): Promise<void> {
+  return new Promise((resolve) => {
+    libc.posix_fadvise.async(fd, offset, length, POSIX_FADV_WILLNEED, () => resolve())
+  })
 }
 
 /**

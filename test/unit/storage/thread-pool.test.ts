@@ -35,6 +35,26 @@ describe('a share of the thread pool', () => {
     assert.deepEqual(order, ['a', 'b', 'c', 'a', 'b', 'a'])
   })
 
+  it('keeps a thread for what goes on behind a result, such as a prefetch', async () => {
+    const share = new PoolShare({ what: 'reads', maxRunning: 1, maxWaiting: 10 })
+    let end = () => {}
+    const rest = new Promise<void>((resolve) => {
+      end = resolve
+    })
+    const result = await share.run('a', {}, async (keepUntil) => {
+      keepUntil(rest)
+      return 'read'
+    })
+    assert.equal(result, 'read')
+    const next = work(share, 'a')
+    await nextTurn()
+    assert.ok(!hasBegun(next))
+    end()
+    await next.begun
+    next.end()
+    await next.result
+  })
+
   it('refuses who comes when it is full, but not who is in the middle of an answer', async () => {
     const share = new PoolShare({ what: 'reads', maxRunning: 1, maxWaiting: 1 })
     const running = work(share, 'a')
