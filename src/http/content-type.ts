@@ -23,10 +23,8 @@ types.define(
     'application/zstd': ['zst'],
     'application/gzip': ['gz', 'bgz'],
     'image/tiff': ['tif', 'tiff', 'btf', 'cog'],
-    // GA4GH formats, as htsget names them
-    'application/vnd.ga4gh.bam': ['bam'],
-    'application/vnd.ga4gh.cram': ['cram'],
-    'application/octet-stream': ['bai', 'csi', 'tbi', 'crai', 'gzi', 'fai', 'bin'],
+    // htsget has names for the first two, which are not registered and which other servers do not send
+    'application/octet-stream': ['bam', 'cram', 'bai', 'csi', 'tbi', 'crai', 'gzi', 'fai', 'bin'],
     'text/x-vcf': ['vcf'],
     'text/x-bed': ['bed'],
     'text/x-gff3': ['gff', 'gff3', 'gtf'],
