@@ -12,10 +12,28 @@ import { mayAskResidency } from './native/residency.ts'
  */
 export function mayTrustResidency(fd: number, stats: BigIntStats, isLocal: boolean): boolean {
   const answer = isLocal ? mayAskResidency(fd) : undefined
-  return answer ?? (stats.uid === effectiveUser || hasFileOwnerCapability)
+  return answer ?? hasOwnersRights(stats.uid)
+}
+
+/**
+ * The same by the file's owner alone, for where the kernel cannot be asked: no cachestat(2), a seccomp filter, or a
+ * file system that may keep the caller waiting. It does not count who may write the file by its mode.
+ * @param uid of the file's owner, as stat(2) shows it to this process
+ */
+export function hasOwnersRights(uid: bigint): boolean {
+  if (hasFileOwnerCapability) return true
+  // Inside a user namespace every owner who is not mapped there looks like the overflow user.
+  return uid === effectiveUser && (areAllUsersMapped || uid !== overflowUser)
 }
 
 const effectiveUser = BigInt(process.geteuid?.() ?? -1)
+
+/** @see user_namespaces(7) */
+const areAllUsersMapped =
+  readText('/proc/self/uid_map').trim().split(/\s+/).join(' ') === '0 0 4294967295'
+
+/** @see proc_sys_kernel(5), overflowuid */
+const overflowUser = BigInt(readText('/proc/sys/kernel/overflowuid').trim() || 65_534)
 
 /**
  * CAP_FOWNER gives a process the rights of the owner, but inside a user namespace only for users mapped there:
@@ -23,15 +41,16 @@ const effectiveUser = BigInt(process.geteuid?.() ?? -1)
  * @see capabilities(7), user_namespaces(7)
  */
 const hasFileOwnerCapability = (() => {
-  try {
-    const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(
-      readFileSync('/proc/self/status', 'utf8')
-    )?.[1]
-    const mapping = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/)
-    const CAP_FOWNER = 3n
-    const isHeld = ((BigInt(`0x${effective ?? '0'}`) >> CAP_FOWNER) & 1n) === 1n
-    return isHeld && mapping.join(' ') === '0 0 4294967295'
-  } catch {
-    return false
-  }
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1]
+  const CAP_FOWNER = 3n
+  return areAllUsersMapped && ((BigInt(`0x${effective ?? '0'}`) >> CAP_FOWNER) & 1n) === 1n
 })()
+
+/** @returns empty where it cannot be read */
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}

@@ -3,9 +3,8 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
-import type { TestContext } from 'node:test'
 import { projectFolder } from './project.ts'
-import { tempFolder, until } from './serve.ts'
+import { type Lifetime, tempFolder, until } from './serve.ts'
 
 export interface Faults {
   /** each read of slow-* */
@@ -31,7 +30,7 @@ export function whyNoFaultFs(): string | undefined {
  * @returns where they can be read, with nothing of them in memory
  */
 export async function mountFaultFs(
-  t: TestContext,
+  t: Lifetime,
   { slowMs = 0, metaMs = 0, badFrom = 0 }: Faults,
   fill: (folder: string) => void
 ): Promise<string> {

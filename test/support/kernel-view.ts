@@ -73,7 +73,9 @@ export function memory(field: 'RssAnon' | 'VmSize', pid: Pid = 'self'): number {
 /** Write a file's dirty pages out and drop all its pages from the page cache, without mapping it. */
 export function dropPages(file: string): void {
   const words = ['if=/dev/null', `of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0']
-  spawnSync('dd', words)
+  // on a read-only file system nothing is dirty, and reading is all there is
+  const { status } = spawnSync('dd', words)
+  if (status !== 0) spawnSync('dd', [`if=${file}`, 'iflag=nocache', 'count=0'])
 }
 
 /** Whether either end of a file is in memory: if so after dropping, its file system keeps its pages. */

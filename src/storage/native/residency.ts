@@ -30,13 +30,26 @@ export function isResident(mapping: Mapping, start: number, end: number): boolea
 
 /**
  * Whether mincore(2) tells this process the truth about a file: the kernel's own answer, because
- * cachestat(2) refuses (EPERM) under exactly the rule by which mincore lies.
+ * cachestat(2) refuses (EPERM) under exactly the rule by which mincore lies. EPERM is also what a seccomp filter
+ * likes to answer, so it is believed only where the call reaches the kernel.
  * @returns undefined when the kernel is older than 6.5 or a seccomp filter hides the call
  * @see mm/mincore.c can_do_mincore, mm/filemap.c can_do_cachestat
  */
 export function mayAskResidency(fd: number): boolean | undefined {
   if (cachestat(fd, 0, pageBytes) !== undefined) return true
-  return errorName(errno()) === 'EPERM' ? false : undefined
+  return errorName(errno()) === 'EPERM' && reachesKernel() ? false : undefined
+}
+
+// Filters are in place when the program starts, so asking once is enough.
+let isAnsweredByKernel: boolean | undefined
+
+/**
+ * Whether it is the kernel that answers cachestat(2). The kernel looks at the descriptor before anything else, and
+ * says EBADF of one that cannot be open; a filter has one answer for every descriptor.
+ */
+function reachesKernel(): boolean {
+  isAnsweredByKernel ??= cachestat(-1, 0, pageBytes) === undefined && errorName(errno()) === 'EBADF'
+  return isAnsweredByKernel
 }
 const cachestatRange = Buffer.alloc(16)
 const cachestatResult = Buffer.alloc(40)
