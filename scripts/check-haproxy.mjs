@@ -148,9 +148,7 @@ async function startReplica(replica) {
 async function startHaproxy() {
   const [port, statsPort] = [await freePort(), await freePort()]
   let text = fs.readFileSync(path.join(project, 'deploy/haproxy/haproxy.cfg'), 'utf8')
-  text = text
-    .replace('bind :8080', `bind 127.0.0.1:${port}`)
-    .replace('bind :8404', `bind 127.0.0.1:${statsPort}`)
+  text = text.replace('bind :8080', `bind 127.0.0.1:${port}`).replace(':8404"', `:${statsPort}"`)
   text = text.replace(/^ {2}server .*\n/gm, '').replace('check port 9464', 'check')
   const servers = replicas.map(
     ({ id, port, opsPort }) => `  server replica-${id} 127.0.0.1:${port} id ${id} port ${opsPort}\n`

@@ -78,6 +78,29 @@ describe('the Kubernetes manifests', () => {
     }
   })
 
+  it('let only the load balancer and Prometheus ask the ops port, and only Prometheus the page of HAProxy', () => {
+    const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy')
+    const all = policies.find(({ spec }) => Object.keys(spec.podSelector).length === 0)
+    assert.deepEqual(all.spec, { podSelector: {}, policyTypes: ['Ingress', 'Egress'] })
+    /** who may connect to a port of a component: labels, or `anybody` */
+    const callers = (component: string, port: number) =>
+      policies
+        .filter(({ spec }) => labelOf(spec.podSelector) === component)
+        .flatMap(({ spec }) => spec.ingress)
+        .filter(({ ports }) => ports.some((each: Manifest) => each.port === port))
+        .flatMap(({ from }) => from?.map(callerOf) ?? ['anybody'])
+    assert.deepEqual(callers('replica', 8080), ['balancer'])
+    assert.deepEqual(callers('replica', 9464), ['balancer', 'namespace monitoring'])
+    assert.deepEqual(callers('balancer', 8080), ['anybody'])
+    assert.deepEqual(callers('balancer', 8404), ['namespace monitoring'])
+    // the load balancer can reach what it balances, and the names of it
+    const egress = policies.find(({ metadata }) => metadata.name === 'balancer').spec.egress
+    assert.deepEqual(
+      egress.flatMap(({ ports }: Manifest) => ports.map(({ port }: Manifest) => port)),
+      [8080, 9464, 53, 53]
+    )
+  })
+
   it('have a place on the hash ring for each replica that there may be', () => {
     const { maxReplicas } = find('HorizontalPodAutoscaler', 'range-server').spec
     const servers = [
@@ -139,7 +162,57 @@ describe('the compose file', () => {
   it('lets Prometheus find the service', () => {
     const [job] = parse(read('deploy/prometheus/prometheus.yml')).scrape_configs
     const [host, port] = job.static_configs[0].targets[0].split(':')
-    assert.equal(services[host].environment.OPS_PORT, port)
+    assert.equal(services[host].image, 'mmap-range-server:local')
+    assert.equal(imageEnv().OPS_PORT, port)
+  })
+
+  it('publishes every port on loopback only', () => {
+    const published = Object.values(services).flatMap(({ ports }) => ports ?? [])
+    assert.ok(published.includes('127.0.0.1:9464:9464'))
+    for (const port of published) assert.match(port, /^127\.0\.0\.1:/)
+  })
+
+  it('gives Grafana no account, and who is not logged in may only look', () => {
+    const { environment } = services.grafana as Manifest
+    assert.equal(environment.GF_AUTH_ANONYMOUS_ORG_ROLE, 'Viewer')
+    assert.equal(environment.GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION, 'true')
+    assert.equal(environment.GF_AUTH_DISABLE_LOGIN_FORM, 'true')
+    assert.equal(environment.GF_AUTH_BASIC_ENABLED, 'false')
+  })
+})
+
+describe('the image', () => {
+  it('gives options that the service takes, and exposes their ports', () => {
+    const env = imageEnv()
+    assert.equal(env.OPS_HOST, '0.0.0.0')
+    assert.equal(env.OPS_PORT, '9464')
+    assert.equal(readCommand([], { ...env, ROOT: project }, '0.0.0').kind, 'serve')
+    assert.deepEqual(/^EXPOSE (.*)$/m.exec(read('Dockerfile'))?.[1]?.split(' '), [
+      env.PORT,
+      env.OPS_PORT
+    ])
+  })
+
+  it('begins with exact versions of its base images', () => {
+    const dockerfile = read('Dockerfile')
+    for (const [, image = ''] of dockerfile.matchAll(/^FROM (\S+)/gm)) {
+      const argument = /^\$\{(\w+)\}$/.exec(image)?.[1]
+      if (argument === undefined) {
+        const isStage = new RegExp(`^FROM \\S+ AS ${image}$`, 'm').test(dockerfile)
+        assert.ok(image === 'scratch' || isStage, image)
+      } else {
+        assert.match(dockerfile, new RegExp(`^ARG ${argument}=node:\\d+\\.\\d+\\.\\d+-`, 'm'))
+      }
+    }
+  })
+})
+
+describe('the delivered haproxy.cfg', () => {
+  const text = read('deploy/haproxy/haproxy.cfg')
+
+  it('shows its state on loopback unless it is told otherwise, and lets nobody change it', () => {
+    assert.match(text, /^ {2}bind "\$\{OPS_ADDRESS-127\.0\.0\.1\}:8404"$/m)
+    assert.doesNotMatch(text, /^ *stats admin/m)
   })
 })
 
@@ -148,8 +221,27 @@ it('the systemd unit gives options that the service takes', () => {
     /^Environment=(.*)$/m.exec(read('deploy/systemd/mmap-range-server.service')) ?? []
   const env = Object.fromEntries((words ?? '').split(' ').map((word) => word.split('=')))
   assert.equal(env.ROOT, '/srv/data')
+  assert.equal(env.HOST, '127.0.0.1')
+  assert.equal(env.OPS_HOST, '127.0.0.1')
   assert.equal(readCommand([], { ...env, ROOT: project }, '0.0.0').kind, 'serve')
 })
+
+/** Variables that the image sets. */
+function imageEnv(): Record<string, string> {
+  const words = [...read('Dockerfile').matchAll(/^ENV (.*)$/gm)].flatMap(([, line = '']) =>
+    line.split(' ').map((word) => word.split('=') as [string, string])
+  )
+  return Object.fromEntries(words)
+}
+
+function labelOf(selector: Manifest): string | undefined {
+  return selector.matchLabels?.['app.kubernetes.io/component']
+}
+
+function callerOf({ podSelector, namespaceSelector }: Manifest): string {
+  const namespace = namespaceSelector?.matchLabels['kubernetes.io/metadata.name']
+  return namespace === undefined ? String(labelOf(podSelector)) : `namespace ${namespace}`
+}
 
 function read(file: string): string {
   return fs.readFileSync(path.join(project, file), 'utf8')
