@@ -16,6 +16,7 @@ RUN npm ci
 COPY scripts ./scripts
 COPY tsconfig.json ./
 COPY src ./src
+COPY page ./page
 # what compiling the native module left behind goes
 RUN npm run build \
  && find node_modules/mmap-io/build ! -type d ! -path '*/build/Release/mmap-io.node' -delete

@@ -11,8 +11,13 @@ import { Delivery } from './delivery/deliver.ts'
 import { createSelector } from './delivery/headers.ts'
 import { Turns } from './delivery/turns.ts'
 import { FastPath } from './fast-path/fast-path.ts'
+import { Activity } from './metrics/activity.ts'
+import { latencyBounds } from './metrics/latency.ts'
+import { Live, Traces } from './metrics/live.ts'
 import { Observer } from './metrics/observer.ts'
+import { Reader } from './metrics/reading.ts'
 import { createMetrics, type Metrics, readMetrics } from './metrics/registry.ts'
+import { SlowAnswers } from './metrics/slow.ts'
 import { StallWatch } from './metrics/stalls.ts'
 import { type CorsFields, registerCors } from './plugins/cors.ts'
 import { type ErrorsOptions, registerErrors } from './plugins/errors.ts'
@@ -20,9 +25,15 @@ import { followAll } from './plugins/follow.ts'
 import { registerOpsGuard } from './plugins/ops-guard.ts'
 import { registerShedding } from './plugins/shedding.ts'
 import { optionsHandler, registerFiles } from './routes/files.ts'
+import { type Processes, registerEvents, registerFileRows } from './routes/live.ts'
 import { registerHealth, registerMetrics, type Service } from './routes/ops.ts'
+import { registerPage } from './routes/page.ts'
 import { Readiness } from './routes/readiness.ts'
 import { registerResidency } from './routes/residency.ts'
+import { registerTry } from './routes/try.ts'
+import { FileList } from './storage/file-list.ts'
+import { pageBytes } from './storage/native/page-size.ts'
+import { RowsResidency } from './storage/row-residency.ts'
 import { openStorage } from './storage/storage.ts'
 import { WarmUp } from './storage/warm-up.ts'
 
@@ -35,10 +46,12 @@ export interface App {
   readonly fastPath: FastPath | undefined
   readonly readiness: Readiness
   readonly metrics: Metrics
+  /** what this process tells the ops port, wherever that is */
+  readonly live: Live
 }
 
 /** What the parent of several workers has: no files to serve, but an ops port, if one is wanted. */
-export type ParentApp = Omit<App, 'server' | 'fastPath'> & {
+export type ParentApp = Omit<App, 'server' | 'fastPath' | 'live'> & {
   readonly warmUp: WarmUp
   close(): void
 }
@@ -93,8 +106,16 @@ export async function buildApp(
     if (config.opsPort === undefined) registerHealth(context, service)
     done()
   })
+  const live = createLive(server, core, `${config.prefix}*`)
   if (config.opsPort !== undefined && whole === undefined) {
-    ops = await createOps(config, log, core, service)
+    const processes: Processes = {
+      ask: async (question) => [{ process: process.pid, answer: live.answer(question) }],
+      filesAddress: () => {
+        const address = server.server.address()
+        return address === null || typeof address === 'string' ? undefined : reachable(address)
+      }
+    }
+    ops = await createOps(config, log, core, { service, processes, version })
   }
   server.addHook('onListen', (done) => {
     stalls.start()
@@ -107,7 +128,28 @@ export async function buildApp(
     stalls.close()
     storage.close()
   })
-  return { server, ops, fastPath, readiness, metrics }
+  return { server, ops, fastPath, readiness, metrics, live }
+}
+
+function createLive({ server }: FastifyInstance, core: Core, route: string): Live {
+  let connections = 0
+  server.on('connection', (socket) => {
+    connections++
+    socket.once('close', () => connections--)
+  })
+  const { storage, metrics, activity, slow, traces } = core
+  const { firstByte } = metrics
+  const reader = new Reader({ storage, firstByte, slow, route, connections: () => connections })
+  return new Live({ storage, reader, activity, slow, traces })
+}
+
+/** Where this machine reaches what listens at an address: one that means all addresses is none to connect to. */
+export function reachable({ address, port }: { address: string; port: number }): {
+  readonly host: string
+  readonly port: number
+} {
+  if (address === '0.0.0.0') return { host: '127.0.0.1', port }
+  return { host: address === '::' ? '::1' : address, port }
 }
 
 /**
@@ -120,11 +162,14 @@ export async function buildParentApp(
   config: Config,
   log: Logger,
   version: string,
-  whole: Service
+  whole: Service & Processes
 ): Promise<ParentApp> {
   const core = await createCore(config, log, version, false)
   const { storage, metrics, warmUp, readiness } = core
-  const ops = config.opsPort === undefined ? undefined : await createOps(config, log, core, whole)
+  const ops =
+    config.opsPort === undefined
+      ? undefined
+      : await createOps(config, log, core, { service: whole, processes: whole, version })
   const close = () => {
     warmUp.stop()
     storage.close()
@@ -145,10 +190,14 @@ async function createCore(config: Config, log: Logger, version: string, servesFi
   const storage = await openStorage({ ...config, maxOpenFiles, isGuarded: config.guard === 'on' })
   const { mode, guard } = config
   const metrics = createMetrics(storage, { version, mode, guard, servesFiles })
-  const observer = new Observer({ metrics, log, withExemplars: config.exemplars === 'on' })
+  const activity = new Activity()
+  const slow = new SlowAnswers(mode === 'mmap')
+  const withExemplars = config.exemplars === 'on'
+  const observer = new Observer({ metrics, log, activity, slow, withExemplars })
   const warmUp = new WarmUp(config, storage, log)
   const readiness = new Readiness(storage.catalog, warmUp)
-  return { storage, metrics, observer, warmUp, readiness }
+  const traces = new Traces()
+  return { storage, metrics, observer, warmUp, readiness, activity, slow, traces }
 }
 
 function createFastPath(
@@ -189,7 +238,7 @@ function createFastPath(
 function createDelivery(
   config: Config,
   log: Logger,
-  { storage, observer }: Core,
+  { storage, observer, traces }: Core,
   stalls: StallWatch,
   corsFields: readonly string[]
 ): Delivery {
@@ -219,23 +268,50 @@ function createDelivery(
   ])
   const conclude = ({ exchange }: FileRequest, outcome: string) =>
     observer.conclude(exchange, outcome)
-  return new Delivery({ storage, context, select, log, maxRanges, conclude })
+  const isTraced = (secret: string | string[]) => traces.isExpected(secret)
+  return new Delivery({ storage, context, select, log, maxRanges, conclude, isTraced })
 }
 
 async function createOps(
   config: Config,
   log: Logger,
   { storage, observer }: Core,
-  service: Service
+  { service, processes, version }: { service: Service; processes: Processes; version: string }
 ): Promise<FastifyInstance> {
   const ops = await createServer({ log, observer, counters: storage.counters })
   registerOpsGuard(ops, { host: config.opsHost, token: config.opsToken, observer })
+  const { root, prefix, dotfiles } = config
+  const files = new FileList(config)
+  const rows = await RowsResidency.open(config)
+  const about = {
+    version,
+    node: process.versions.node,
+    mode: config.mode,
+    guard: config.guard,
+    workers: config.workers,
+    root,
+    prefix,
+    pageSize: pageBytes,
+    windowBytes: config.windowBytes,
+    startedAt: Date.now(),
+    firstByteBounds: latencyBounds
+  }
+  const live = { service, processes, observer, about, files, rows }
   await ops.register((context, _options, done) => {
     followAll(context, observer)
     registerMetrics(context, service)
     registerHealth(context, service)
-    registerResidency(context, { storage, dotfiles: config.dotfiles })
+    registerResidency(context, { storage, dotfiles, processes })
+    registerFileRows(context, live)
+    registerTry(context, { processes, prefix })
+    registerPage(context)
     done()
+  })
+  const feed = registerEvents(ops, live)
+  ops.addHook('preClose', () => feed.close())
+  ops.addHook('onClose', () => {
+    files.close()
+    rows.close()
   })
   return ops
 }

@@ -6,7 +6,7 @@ import path from 'node:path'
 /** @returns the text of a file, undefined where it cannot be read */
 export type ReadText = (file: string) => string | undefined
 
-const mount = '/sys/fs/cgroup'
+export const mount = '/sys/fs/cgroup'
 
 /**
  * What `--workers auto` means. A part of a CPU is left to the thread pool and the kernel: of 2.5 CPUs, two
@@ -71,7 +71,7 @@ function ratio(quota: string | undefined, period: string | undefined): number {
 }
 
 /** The group's folder and all above it: in a container the path may be that of the machine, of which only the mount is seen. */
-function upwards(root: string, group: string): string[] {
+export function upwards(root: string, group: string): string[] {
   const names = path.posix
     .normalize(`/${group}`)
     .split('/')

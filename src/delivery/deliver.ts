@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { ByteRange } from '../http/byte-range.ts'
 import { planResponse } from '../http/plan.ts'
+import { traceField } from '../http/trace-field.ts'
 import { countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
 import { settleMs } from '../storage/freshness.ts'
@@ -20,6 +21,8 @@ import { readTwice } from './unsettled.ts'
 export interface DeliveryOptions {
   readonly storage: Storage
   readonly context: DeliveryContext
+  /** whether a request with this `traceField` is the live page's own, which is told what it cost */
+  readonly isTraced?: (secret: string | string[]) => boolean
   readonly select: (file: OpenFile) => Selected
   readonly log: Logger
   /** most ranges in one request; with more the Range field is ignored */
@@ -44,9 +47,11 @@ const maxSettleMs = settleMs + 5
 
 export class Delivery {
   readonly #options: DeliveryOptions
+  readonly #tracedContext: DeliveryContext
 
   constructor(options: DeliveryOptions) {
     this.#options = options
+    this.#tracedContext = { ...options.context, sendsTiming: true, measuresFaults: true }
   }
 
   /**
@@ -57,7 +62,7 @@ export class Delivery {
     const answer = this.#answerOf(request, file)
     if (isError(answer)) return answer
     try {
-      const outcome = answerImmediately(answer, this.#options.context)
+      const outcome = answerImmediately(answer, this.#contextOf(request))
       if (outcome === 'cold' || outcome === 'long') return outcome
       if (outcome === 'complete') this.#options.conclude(request, 'complete')
       else {
@@ -81,12 +86,20 @@ export class Delivery {
     const { catalog } = this.#options.storage
     const { signal } = request.sink
     const patience = new Patience()
+    const { exchange } = request
+    exchange.slowsDown()
     for (let known = tried; ; known = undefined) {
+      const askedAtMs = performance.now()
       const file = await this.#orGone(request, () => catalog.open(path, signal))
       if (file === undefined) return 'done'
-      request.exchange.opened()
+      exchange.opened()
+      const openedAtMs = performance.now()
+      exchange.waited('open', openedAtMs - askedAtMs)
       try {
-        if (await patience.waitFor(file, signal)) continue
+        if (await patience.waitFor(file, signal)) {
+          exchange.waited('change', performance.now() - openedAtMs)
+          continue
+        }
         const answer = this.#answerOf(request, file)
         if (isError(answer)) return answer
         if (await this.#send(answer, patience, known)) return 'done'
@@ -98,7 +111,7 @@ export class Delivery {
 
   /** @returns false when the file was changed before the first byte, and is to be looked at again */
   async #send(answer: Answer, patience: Patience, known: Waiting | undefined): Promise<boolean> {
-    const { context } = this.#options
+    const context = this.#contextOf(answer.request)
     try {
       const outcome = known ?? answerImmediately(answer, context)
       if (typeof outcome === 'number') await this.#stream(answer, { sent: outcome })
@@ -122,6 +135,7 @@ export class Delivery {
 
   /** The rest of an answer that began in one turn of the event loop. */
   async #goOn(answer: Answer, start: StreamStart): Promise<void> {
+    answer.request.exchange.slowsDown()
     try {
       await this.#stream(answer, start)
       this.#options.conclude(answer.request, 'complete')
@@ -133,13 +147,19 @@ export class Delivery {
   }
 
   async #stream(answer: Answer, start: StreamStart): Promise<void> {
-    const { context } = this.#options
+    const context = this.#contextOf(answer.request)
     const forget = context.stalls.begin(nameOf(answer))
     try {
       await stream(answer, context, start)
     } finally {
       forget()
     }
+  }
+
+  #contextOf({ fields }: FileRequest): DeliveryContext {
+    const { context, isTraced } = this.#options
+    const secret = fields[traceField]
+    return secret === undefined || isTraced?.(secret) !== true ? context : this.#tracedContext
   }
 
   /** @returns undefined when the client went meanwhile, which is concluded then */
@@ -174,6 +194,7 @@ export class Delivery {
     const { select, maxRanges } = this.#options
     const selected = select(file)
     const plan = planResponse(request.method, request.fields, selected.representation, maxRanges)
+    request.exchange.selected(file, plan.body)
     return { request, file, selected, plan, phase: 'planned' }
   }
 }

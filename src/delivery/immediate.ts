@@ -12,6 +12,9 @@ import { ownFields } from './headers.ts'
  */
 export type Immediate = 'complete' | 'cold' | 'long' | number
 
+/** Copying a window from memory to a socket takes less, in milliseconds. */
+export const slowWriteMs = 1
+
 /**
  * The generation of the file was looked at a moment ago, and nothing else has run since. What remains between that
  * look and the kernel's copy are the microseconds of one write.
@@ -71,7 +74,10 @@ function send(answer: Answer, context: DeliveryContext, window: Window): Immedia
   const taken = sink.sendNow(window.address, window.length)
   const endedAtMs = performance.now()
   exchange.firstByteAtMs = endedAtMs
-  if (endedAtMs - startedAtMs > 1) context.stalls.slow(nameOf(answer), endedAtMs - startedAtMs)
+  if (endedAtMs - startedAtMs > slowWriteMs) {
+    context.stalls.slow(nameOf(answer), endedAtMs - startedAtMs)
+    if (window.source === 'mapped') exchange.waited('send', endedAtMs - startedAtMs)
+  }
   context.count(exchange, window.source, taken)
   if (taken < window.length) return taken
   sink.end()

@@ -16,7 +16,7 @@ import type { ContentWatch } from '../storage/freshness.ts'
 import type { OpenFile } from '../storage/open-file.ts'
 import type { Answer } from './answer.ts'
 import type { DeliveryContext } from './context.ts'
-import { begin } from './immediate.ts'
+import { begin, slowWriteMs } from './immediate.ts'
 
 // What waits in the socket of a client that is slower than we are.
 const pieceBytes = 16 * 1024
@@ -139,8 +139,10 @@ class WindowSender {
 
   #read(at: number, end: number): Promise<CopiedWindow> {
     const mayRefuse = this.#answer.phase === 'planned'
-    const { signal } = this.#answer.request.sink
-    return this.#source.read(this.#file, at, end, { signal, mayRefuse })
+    const { sink, exchange } = this.#answer.request
+    const { signal } = sink
+    const waited = exchange.waited.bind(exchange)
+    return this.#source.read(this.#file, at, end, { signal, mayRefuse, waited })
   }
 
   /**
@@ -191,8 +193,11 @@ class WindowSender {
 
   /** Bytes [from, to) of a window. @returns how many of them the kernel took */
   #offer(window: Window, from: number, to: number): number {
-    const { sink } = this.#answer.request
+    const { sink, exchange } = this.#answer.request
+    const startedAtMs = performance.now()
     const taken = this.#withFaults(() => sink.sendNow(window.address + from, to - from))
+    const ms = performance.now() - startedAtMs
+    if (ms > slowWriteMs && window.source === 'mapped') exchange.waited('send', ms)
     this.#count(window.source, taken)
     return taken
   }
@@ -214,8 +219,10 @@ class WindowSender {
 
   async #write(piece: Buffer): Promise<number> {
     const { sink, exchange } = this.#answer.request
-    exchange.firstByteAtMs ??= performance.now()
+    const startedAtMs = performance.now()
+    exchange.firstByteAtMs ??= startedAtMs
     await sink.write(piece)
+    exchange.waited('client', performance.now() - startedAtMs)
     this.#count('read', piece.length)
     return piece.length
   }

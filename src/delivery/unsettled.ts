@@ -25,8 +25,13 @@ export async function readTwice(
   { copies }: DeliveryContext,
   { start, end }: ByteRange
 ): Promise<CopiedWindow> {
-  const { signal } = request.sink
-  const read = () => copies.read(file, start, end, { signal, mayRefuse: true })
+  const { sink, exchange } = request
+  const options = {
+    signal: sink.signal,
+    mayRefuse: true,
+    waited: exchange.waited.bind(exchange)
+  }
+  const read = () => copies.read(file, start, end, options)
   const first = await read()
   const digest = digestOf(first)
   first.release()

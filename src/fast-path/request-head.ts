@@ -4,6 +4,7 @@
  */
 import { isIPv6 } from 'node:net'
 import type { RequestFields } from '../http/plan.ts'
+import { traceField } from '../http/trace-field.ts'
 
 /** Why a request is not for the fast path; a label of the metric. */
 export type Reason =
@@ -32,6 +33,8 @@ export interface RequestHead {
 /** The fields that an answer depends on; all others that are let through have no meaning here. */
 export interface HeadFields extends RequestFields {
   readonly origin: string | undefined
+  /** of a request of the live page, which is to tell what it cost */
+  readonly [traceField]: string | undefined
 }
 
 // Far beyond what clients send, and below the limits of node:http, which refuses heads of 16 KiB.
@@ -90,6 +93,7 @@ const known: readonly (readonly KnownField[])[] = byLength([
   ['if-modified-since', 'once'],
   ['if-unmodified-since', 'once'],
   ['origin', 'once'],
+  [traceField, 'once'],
   ['content-length', 'stop'],
   ['transfer-encoding', 'stop'],
   ['expect', 'stop'],
@@ -137,7 +141,8 @@ export function readHead(bytes: Buffer, start: number): RequestHead | Reason {
     'if-none-match': undefined,
     'if-modified-since': undefined,
     'if-unmodified-since': undefined,
-    origin: undefined
+    origin: undefined,
+    [traceField]: undefined
   }
   let hasHost = false
   let connection: string | undefined

@@ -8,6 +8,7 @@ import {
   type Validators
 } from './preconditions.ts'
 import { formatContentRange, formatUnsatisfiedRange, resolveRange } from './range.ts'
+import type { traceField } from './trace-field.ts'
 
 export type { BodyPart } from './multipart.ts'
 
@@ -23,6 +24,8 @@ export interface RequestFields extends PreconditionFields {
   readonly range?: string | undefined
   /** node:http joins repeated fields to a list, which matches nothing */
   readonly 'if-range'?: string | string[] | undefined
+  /** decides about no answer, but about what is told of it */
+  readonly [traceField]?: string | string[] | undefined
 }
 
 export interface ResponsePlan {

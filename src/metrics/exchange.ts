@@ -2,7 +2,10 @@
  * One request and its answer, as metrics, access log and Server-Timing show it: when, from where, at what
  * cost. Cheap enough to be made for every request; what costs more is measured only where it is wanted.
  */
+import { type EventLoopUtilization, performance } from 'node:perf_hooks'
+import type { ByteRange } from '../http/byte-range.ts'
 import { threadFaults } from '../storage/native/rusage.ts'
+import type { Waits } from './live-types.ts'
 
 export type Source = 'mapped' | 'read' | 'mixed' | 'none'
 
@@ -28,6 +31,13 @@ export class Exchange {
   /** windows that could be had at once, and windows that had to be read */
   residentWindows = 0
   coldWindows = 0
+  /** which file the answer is about, and the ranges and texts of its body; undefined while that is not known */
+  file: { readonly path: string; readonly size: number } | undefined
+  parts: readonly (string | ByteRange)[] = noParts
+  /** what it has waited for so far, in milliseconds; undefined: nothing */
+  waits: Omit<Waits, 'busy'> | undefined
+  /** what the event loop had done when the answer began to wait */
+  #loop: EventLoopUtilization | undefined
   /** page faults of the event loop while it worked on this answer; counted only with `measureFaults` */
   minorFaults = 0
   majorFaults = 0
@@ -42,6 +52,34 @@ export class Exchange {
   get source(): Source {
     if (this.mappedBytes > 0) return this.readBytes > 0 ? 'mixed' : 'mapped'
     return this.readBytes > 0 ? 'read' : 'none'
+  }
+
+  /** Which file it is about. @param parts of the body */
+  selected(
+    file: { readonly path: string; readonly size: number },
+    parts: readonly (string | ByteRange)[]
+  ): void {
+    this.file = file
+    this.parts = parts
+  }
+
+  /** From now on it has to wait for something: what for is counted by `waited`. */
+  slowsDown(): void {
+    this.#loop ??= performance.eventLoopUtilization()
+  }
+
+  waited(what: keyof Omit<Waits, 'busy'>, ms: number): void {
+    this.waits ??= { open: 0, change: 0, thread: 0, memory: 0, disk: 0, client: 0, send: 0 }
+    this.waits[what] += ms
+  }
+
+  /**
+   * How long the event loop has worked, for this answer and for everything else, since it had to wait. An answer that
+   * never waited was given in one turn, which was all work.
+   */
+  busyMs(): number {
+    if (this.#loop === undefined) return performance.now() - this.startedAtMs
+    return performance.eventLoopUtilization(this.#loop).active
   }
 
   sent(source: 'mapped' | 'read', bytes: number): void {
@@ -65,3 +103,5 @@ export class Exchange {
     }
   }
 }
+
+const noParts: readonly (string | ByteRange)[] = []

@@ -39,6 +39,19 @@ export class LatencyHistogram {
     return found
   }
 
+  /**
+   * How many observations each bucket has, of all series with these labels; not cumulative.
+   * @returns one count for each bound of `latencyBounds` and one beyond
+   */
+  counts(labels: Readonly<Record<string, string>>): number[] {
+    const wanted = Object.entries(labels)
+    const total = new Array<number>(latencyBounds.length + 1).fill(0)
+    for (const series of this.#series.values()) {
+      if (wanted.every(([name, value]) => series.labels[name] === value)) series.addTo(total)
+    }
+    return total
+  }
+
   /** As prom-client's registry asks for it. */
   async get() {
     const values = [...this.#series.values()].flatMap((series) => series.values(this.name))
@@ -51,14 +64,14 @@ export class LatencyHistogram {
 }
 
 export class LatencySeries {
-  readonly #labels: Readonly<Record<string, string>>
+  readonly labels: Readonly<Record<string, string>>
   // one count for each bound and one beyond; not yet cumulative
   readonly #counts = new Float64Array(latencyBounds.length + 1)
   readonly #exemplars: (Exemplar | undefined)[] = []
   #sum = 0
 
   constructor(labels: Readonly<Record<string, string>>) {
-    this.#labels = labels
+    this.labels = labels
   }
 
   /** @param exemplarId names one request, to be found again in the log */
@@ -75,8 +88,15 @@ export class LatencySeries {
     }
   }
 
+  /** @param total counts of as many buckets, to which its own are added */
+  addTo(total: number[]): void {
+    for (const [bucket, count] of this.#counts.entries()) {
+      total[bucket] = (total[bucket] ?? 0) + count
+    }
+  }
+
   values(name: string): MetricValueWithName<string>[] {
-    const labels = this.#labels
+    const { labels } = this
     let total = 0
     const buckets = [...this.#counts].map((count, bucket) => {
       total += count

@@ -1,12 +1,16 @@
 /** Records an exchange when it is over: in two histograms, and as a line in the log. */
 import type { Logger } from 'pino'
+import type { Activity } from './activity.ts'
 import type { Exchange, Source } from './exchange.ts'
 import type { LatencySeries } from './latency.ts'
 import type { Metrics } from './registry.ts'
+import type { SlowAnswers } from './slow.ts'
 
 export interface ObserverOptions {
   readonly metrics: Metrics
   readonly log: Logger
+  readonly activity: Activity
+  readonly slow: SlowAnswers
   /** exemplars name the request that a bucket saw last */
   readonly withExemplars: boolean
 }
@@ -36,6 +40,13 @@ export class Observer {
     const exemplarId = withExemplars ? id : undefined
     series.duration.observe((nowMs - startedAtMs) / 1000, exemplarId)
     series.firstByte.observe((firstByteAtMs - startedAtMs) / 1000, exemplarId)
+    const { file } = exchange
+    if (file !== undefined) {
+      const { activity, slow } = this.#options
+      const bytes = exchange.mappedBytes + exchange.readBytes
+      activity.count(file.path, file.size, exchange.parts, bytes, nowMs)
+      slow.consider(exchange, outcome, nowMs)
+    }
     if (this.logsAccess) this.#logAccess(exchange, id, outcome, nowMs)
   }
 

@@ -1,9 +1,10 @@
 /** The service as several processes: this one serves no files, it keeps the workers that do. */
 import type { Logger } from 'pino'
-import { buildParentApp, startWarming } from '../app.ts'
+import { buildParentApp, reachable, startWarming } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
 import { readMetrics } from '../metrics/registry.ts'
+import type { Processes } from '../routes/live.ts'
 import type { Service } from '../routes/ops.ts'
 import { listenForOps, logListening } from './listen.ts'
 import { claimPort, type PortClaim } from './shared-port.ts'
@@ -15,13 +16,15 @@ import { Workers } from './workers.ts'
  * @throws CannotServe
  */
 export async function runParent(config: Config, log: Logger): Promise<number> {
-  const service: Service = {
+  const service: Service & Processes = {
     metrics: () => workers.metrics(() => readMetrics(app.metrics)),
     whyNotReady: async () => {
       if (!haveAllServed) return 'workers are starting'
       // One that is being replaced does not make the service unready: the others take its connections.
       return workers.serving === 0 ? 'no worker is up' : await app.readiness.whyNot()
-    }
+    },
+    ask: (question) => workers.ask(question),
+    filesAddress: () => claim && reachable({ address: config.host, port: claim.port })
   }
   let haveAllServed = false
   let claim: PortClaim | undefined

@@ -35,7 +35,11 @@ export async function runWorker(config: Config, log: Logger): Promise<number> {
     }
     const drainOrFail = () => void drain().catch(reject)
     for (const signal of endSignals) process.on(signal, drainOrFail)
-    parent.listen({ report: () => void report(parent, app), drain: drainOrFail })
+    parent.listen({
+      report: () => void report(parent, app),
+      drain: drainOrFail,
+      answer: (question) => app.live.answer(question)
+    })
   })
   const start = async () => {
     const origin = await listen(app.server, config.host, config.port, {

@@ -4,6 +4,7 @@
  */
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
+import type { About, AnswerOf, Question, Questions } from '../metrics/live.ts'
 import { type MetricJson, WorkerMetrics } from '../metrics/sum.ts'
 import type { Service } from '../routes/ops.ts'
 import { SharedWork } from '../storage/shared-work.ts'
@@ -35,6 +36,8 @@ interface Place {
   quickDeaths: number
   /** pending report */
   reported: () => void
+  /** pending questions, by their number; told undefined when the worker is gone */
+  readonly asked: Map<number, (answer: Questions[About]['answer'] | undefined) => void>
 }
 
 export class Workers {
@@ -46,6 +49,8 @@ export class Workers {
   #isEnding = false
   // however many scrapes there are at once; one that comes while a worker is waited for gets the next collection
   readonly #collection = new SharedWork(() => this.#collect())
+  #reporting: Promise<void> = Promise.resolve()
+  #lastQuestion = 0
 
   constructor(options: WorkersOptions) {
     this.#options = options
@@ -86,6 +91,32 @@ export class Workers {
     return this.#metrics.total(await own())
   }
 
+  /** Asks all that serve. Who does not answer within a second, as in a stall, has no answer. */
+  ask<A extends About>(question: Question<A>): Promise<readonly AnswerOf<A>[]> {
+    const serving = this.#places.filter(({ isServing }) => isServing)
+    return Promise.all(
+      serving.map(async (place) => ({
+        process: place.worker.id,
+        // it answers what it was asked
+        answer: (await this.#askOne(place, question)) as Questions[A]['answer'] | undefined
+      }))
+    )
+  }
+
+  #askOne(place: Place, question: Question): Promise<Questions[About]['answer'] | undefined> {
+    const id = ++this.#lastQuestion
+    return new Promise((resolve) => {
+      const told = (answer: Questions[About]['answer'] | undefined) => {
+        clearTimeout(timer)
+        place.asked.delete(id)
+        resolve(answer)
+      }
+      const timer = setTimeout(told, reportTimeoutMs, undefined)
+      place.asked.set(id, told)
+      send(place.worker, { kind: 'question', id, question })
+    })
+  }
+
   /** Lets running responses end. @param timeoutMs after which each worker cuts its own */
   async drain(timeoutMs: number): Promise<void> {
     this.#isEnding = true
@@ -115,7 +146,8 @@ export class Workers {
       isServing: false,
       forkedAtMs: performance.now(),
       quickDeaths,
-      reported: () => {}
+      reported: () => {},
+      asked: new Map()
     }
     worker.on('message', (message: FromWorker) => this.#hear(place, message))
     // a message to a worker that is just dying; its exit is what counts
@@ -129,6 +161,8 @@ export class Workers {
     if (message.kind === 'metrics') {
       if (this.#places.includes(place)) this.#metrics.set(worker.id, message.metrics)
       place.reported()
+    } else if (message.kind === 'told') {
+      place.asked.get(message.id)?.(message.answer)
     } else if (message.kind === 'ask') {
       void this.#answer(worker, message)
     } else if (message.kind === 'failed') {
@@ -150,6 +184,7 @@ export class Workers {
   #replace(place: Place, code: number | null, signal: string | null): void {
     place.isServing = false
     place.reported()
+    for (const told of place.asked.values()) told(undefined)
     this.#metrics.end(place.worker.id)
     if (this.#isEnding) return
     const how = signal ?? `exit status ${code}`

@@ -3,12 +3,16 @@ import type { FastifyInstance } from 'fastify'
 import type { ByteRange } from '../http/byte-range.ts'
 import { decodeRequestPath } from '../http/request-path.ts'
 import { pathBehind } from '../http/request-target.ts'
+import type { Evicted } from '../metrics/live-types.ts'
 import { StorageError } from '../storage/errors.ts'
+import { evict } from '../storage/evict.ts'
 import { pageBytes } from '../storage/native/page-size.ts'
 import type { OpenFile } from '../storage/open-file.ts'
 import { mapResidency } from '../storage/residency-map.ts'
 import type { Storage } from '../storage/storage.ts'
 import { warm } from '../storage/warm.ts'
+import type { Processes } from './live.ts'
+import { wholeNumber } from './query.ts'
 
 const maxCells = 10_000
 const defaultCells = 100
@@ -19,22 +23,24 @@ const maxWarmsAtOnce = 2
 export interface ResidencyOptions {
   readonly storage: Storage
   readonly dotfiles: 'allow' | 'deny'
+  /** those that have mapped what is to leave memory */
+  readonly processes: Processes
 }
 
 export function registerResidency(app: FastifyInstance, options: ResidencyOptions): void {
-  const { storage } = options
+  const { storage, processes } = options
   let warming = 0
 
   app.get<{ Querystring: Record<string, string> }>('/residency/*', async (request) =>
     withFile(request.raw.url, '/residency/', async (file) => {
       const query = request.query
-      const offset = wholeNumber(query.offset, 'offset', 0, file.size, 0)
+      const offset = wholeNumber(app, query.offset, 'offset', 0, file.size, 0)
       const most = file.size - offset
       const length = Math.min(
-        wholeNumber(query.length, 'length', 0, Number.MAX_SAFE_INTEGER, most),
+        wholeNumber(app, query.length, 'length', 0, Number.MAX_SAFE_INTEGER, most),
         most
       )
-      const cells = wholeNumber(query.cells, 'cells', 1, maxCells, defaultCells)
+      const cells = wholeNumber(app, query.cells, 'cells', 1, maxCells, defaultCells)
       const map = await mapResidency(file, offset, offset + length, cells)
       return { path: file.path, size: file.size, pageSize: pageBytes, offset, length, ...map }
     })
@@ -61,6 +67,19 @@ export function registerResidency(app: FastifyInstance, options: ResidencyOption
     })
   )
 
+  app.post('/evict/*', async (request) =>
+    withFile(request.raw.url, '/evict/', async (file): Promise<Evicted> => {
+      const ranges = rangesOf(request.body, file.size)
+      const startedAtMs = performance.now()
+      await processes.ask({ about: 'untouch', asks: file.path })
+      const eviction = await evict(file, ranges)
+      const milliseconds = Math.round((performance.now() - startedAtMs) * 1000) / 1000
+      const { residentBytes, dirtyBytes } = eviction
+      const stays = residentBytes === null ? null : whyItStays(residentBytes, dirtyBytes)
+      return { path: file.path, ...eviction, milliseconds, stays }
+    })
+  )
+
   async function withFile<T>(
     url: string | undefined,
     prefix: string,
@@ -77,21 +96,6 @@ export function registerResidency(app: FastifyInstance, options: ResidencyOption
     }
   }
 
-  function wholeNumber(
-    text: string | undefined,
-    name: string,
-    min: number,
-    max: number,
-    byDefault: number
-  ): number {
-    if (text === undefined) return byDefault
-    const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
-    if (value >= min && value <= max) return value
-    throw app.httpErrors.badRequest(
-      `${name} is ${JSON.stringify(text)}; it may be a whole number from ${min} to ${max}`
-    )
-  }
-
   /** @param body `{"ranges": [[first, last], …]}`, last included as in a Range header, or nothing */
   function rangesOf(body: unknown, size: number): readonly ByteRange[] {
     if (body === undefined || body === null) return [{ start: 0, end: size }]
@@ -106,6 +110,19 @@ export function registerResidency(app: FastifyInstance, options: ResidencyOption
       .map(([first, last]) => ({ start: first, end: Math.min(last + 1, size) }))
       .filter(({ start, end }) => start < end)
   }
+}
+
+/** @returns null: nothing stays */
+function whyItStays(residentBytes: number, dirtyBytes: number | null): string | null {
+  if (residentBytes === 0) return null
+  const others =
+    'a process has it mapped and uses it, it is locked in memory, or it was just asked for again'
+  if (dirtyBytes === null) return `${residentBytes} bytes stay: ${others}, or it is not written yet`
+  if (dirtyBytes >= residentBytes) {
+    return `${residentBytes} bytes stay: they are not written to the disk yet`
+  }
+  if (dirtyBytes === 0) return `${residentBytes} bytes stay: ${others}`
+  return `${residentBytes} bytes stay: ${dirtyBytes} are not written to the disk yet; of the rest, ${others}`
 }
 
 function isPair(pair: unknown): pair is [first: number, last: number] {

@@ -66,6 +66,16 @@ export class Catalog {
     return this.#files.size
   }
 
+  /** The open file of a path as it is, not asked about and not retained; its place in the order of use stays. */
+  peek(path: string): OpenFile | undefined {
+    return this.#files.peek(path)
+  }
+
+  /** Lets go of all files. */
+  clear(): void {
+    this.#files.clear()
+  }
+
   /**
    * The open file of a path, if it can be told without waiting that the path still names it. Not retained: to
    * be used before anything else can run.

@@ -33,20 +33,26 @@ export class ReadSource implements ByteSource {
     end: number,
     options: ReadOptions = {}
   ): Promise<CopiedWindow> {
+    const askedAtMs = performance.now()
     return this.#pool.run(file.path, options, async (keepUntil) => {
       const length = Math.min(end - start, this.#windowBytes)
+      const threadAtMs = performance.now()
       const block = await this.#buffers.take(length, options.signal)
       const startedAtMs = performance.now()
+      options.waited?.('thread', threadAtMs - askedAtMs)
+      options.waited?.('memory', startedAtMs - threadAtMs)
       try {
         await readWhole(file, block.buffer, start, length)
       } catch (error) {
         this.#buffers.giveBack(block)
         throw error
       }
+      const readMs = performance.now() - startedAtMs
+      options.waited?.('disk', readMs)
       const ahead = Math.min(end - start - length, 2 * this.#windowBytes)
       // The next windows are read while this one is sent: a cold range then comes at the disk's speed, not
       // one wait after another. What came at once was in memory, and probably so is what follows.
-      if (ahead > 0 && performance.now() - startedAtMs > slowReadMs && file.tryRetain()) {
+      if (ahead > 0 && readMs > slowReadMs && file.tryRetain()) {
         keepUntil(prefetch(file.fd, start + length, ahead).then(() => file.release()))
       }
       return new BufferWindow(block, length, this.#buffers)

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { type Counters, countReason } from './counters.ts'
+import { untouch } from './native/advice.ts'
 import { type Mapping, MappingError, map, revoke } from './native/mapping.ts'
 import { pageBytes } from './native/page-size.ts'
 
@@ -133,6 +134,13 @@ export class RegionTable {
     owner.isClosed = true
     for (const region of owner.mapped) {
       if (region !== undefined) this.#retire(region)
+    }
+  }
+
+  /** Lets the pages of a file leave the page cache: the mappings stay, as if they had never been touched. */
+  untouchAll(owner: FileRegions): void {
+    for (const region of owner.mapped) {
+      if (region !== undefined) untouch(region.mapping.address, region.mappedBytes)
     }
   }
 

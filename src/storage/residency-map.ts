@@ -2,7 +2,7 @@
  * Which parts of a file are in memory, for questions from outside: counted in small steps, with turns of the event
  * loop in between, so that no file is too large.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises'
 import { pageBytes } from './native/page-size.ts'
 import { countResident, type ResidencyCall } from './native/residency.ts'
 import type { OpenFile } from './open-file.ts'
@@ -25,6 +25,7 @@ const turnMs = 1
  * @param end bytes, ≥ start, ≤ file.size
  * @param cells how many pieces, ≥ 1
  * @param call by which to ask; `cachestat` turns to mincore where the kernel does not have it
+ * @param pauseMs between two turns of work of about 1 ms; default: only as long as others have work
  * @throws MappingError where the kernel can only be asked through a mapping, and there can be none
  */
 export async function mapResidency(
@@ -32,10 +33,11 @@ export async function mapResidency(
   start: number,
   end: number,
   cells: number,
-  call: ResidencyCall = 'cachestat'
+  call: ResidencyCall = 'cachestat',
+  pauseMs = 0
 ): Promise<ResidencyMap> {
   if (!file.isTrusted) return { trusted: false, residentBytes: null, cells: [] }
-  const counter = new PageCounter(file.fd, call)
+  const counter = new PageCounter(file.fd, call, pauseMs)
   const shares: number[] = []
   for (let cell = 0; cell < cells && end > start; cell++) {
     const from = start + Math.floor(((end - start) * cell) / cells)
@@ -53,11 +55,13 @@ export async function mapResidency(
 class PageCounter {
   readonly #fd: number
   #call: ResidencyCall
+  readonly #pauseMs: number
   #turnBeganAtMs = performance.now()
 
-  constructor(fd: number, call: ResidencyCall) {
+  constructor(fd: number, call: ResidencyCall, pauseMs: number) {
     this.#fd = fd
     this.#call = call
+    this.#pauseMs = pauseMs
   }
 
   /** Resident pages among those that [start, end) touches. */
@@ -72,7 +76,8 @@ class PageCounter {
       resident += this.#resident(from, length)
       all += Math.ceil(length / pageBytes)
       if (performance.now() - this.#turnBeganAtMs >= turnMs) {
-        await nextTurn()
+        if (this.#pauseMs > 0) await wait(this.#pauseMs)
+        else await nextTurn()
         this.#turnBeganAtMs = performance.now()
       }
     }

@@ -82,7 +82,17 @@ function cachestat(fd: number, offset: number, length: number): number | undefin
   return Number(result) === 0 ? Number(cachestatResult.readBigUInt64LE(0)) : undefined
 }
 
-/** The same through a mapping that no JavaScript sees, by mincore(2) for many pages at once. */
+/**
+ * How many pages of [offset, offset + length) have to be written to the disk, or are being written.
+ * @returns undefined when the kernel does not answer cachestat(2)
+ */
+export function countUnwritten(fd: number, offset: number, length: number): number | undefined {
+  if (cachestat(fd, offset, length) === undefined) return undefined
+  // nr_dirty and nr_writeback of struct cachestat
+  return Number(cachestatResult.readBigUInt64LE(8) + cachestatResult.readBigUInt64LE(16))
+}
+
+/** `cachestat` through a mapping that no JavaScript sees, by mincore(2) for many pages at once. */
 function countMapped(fd: number, offset: number, length: number): number {
   const vector = residencyVector
   return withMapping(fd, offset, length, (address) => {
