@@ -1,36 +1,53 @@
-// Writes the table of options into README.md, between its two comments, from the option table of the service.
-// With --check it writes nothing, and exits 1 when README.md differs. Needs `npm run build`.
-import { readFileSync, writeFileSync } from 'node:fs'
+// Writes what is made of the option table of the service: the table of docs/options.md, between its two comments, and
+// the manual page. With --check it writes nothing, and exits 1 when one of them differs. Needs `npm run build`.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import optionTable from '../dist/config/options.js'
+import helpText from '../dist/config/help.js'
+import { manPage } from './man-page.mjs'
 
-const readme = join(dirname(dirname(fileURLToPath(import.meta.url))), 'README.md')
+const projectFolder = dirname(dirname(fileURLToPath(import.meta.url)))
 const begin = '<!-- options: written by npm run docs:options -->\n'
 const end = '<!-- end of options -->\n'
 
-const before = readFileSync(readme, 'utf8')
-const after = withTable(before, tableOf(Object.values(optionTable.options)))
-if (!process.argv.includes('--check')) {
-  writeFileSync(readme, after)
-} else if (after !== before) {
-  console.error('The options of README.md are not those of the service: npm run docs:options')
-  process.exitCode = 1
+const groups = helpText.groupsOfOptions()
+const [, released] = /^## \d\S* - (\S+)$/m.exec(read('CHANGELOG.md'))
+const wanted = {
+  'docs/options.md': withTable(read('docs/options.md'), groups.map(tableOf).join('\n')),
+  'man/mmap-range-server.1': manPage(groups, new Date(released))
+}
+for (const [file, text] of Object.entries(wanted)) {
+  if (!process.argv.includes('--check')) {
+    mkdirSync(dirname(join(projectFolder, file)), { recursive: true })
+    writeFileSync(join(projectFolder, file), text)
+  } else if (read(file) !== text) {
+    console.error(`The options of ${file} are not those of the service: npm run docs:options`)
+    process.exitCode = 1
+  }
+}
+
+function read(file) {
+  return readFileSync(join(projectFolder, file), 'utf8')
 }
 
 function withTable(text, table) {
   const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from === -1 || to < from) throw new Error(`README.md lacks ${begin}or ${end}`)
+  if (from === -1 || to < from) throw new Error(`docs/options.md lacks ${begin}or ${end}`)
   return text.slice(0, from + begin.length) + table + text.slice(to)
 }
 
-/** @param options rows of src/config/options.ts */
-function tableOf(options) {
+/** @param group a heading, and rows of src/config/options.ts */
+function tableOf([title, options]) {
   const rows = options.map(({ flag, value, shownDefault, help, ...option }) => {
     const standard = shownDefault ?? code(option.default)
     return `| ${code(`--${flag} ${value}`)} | ${standard} | ${meaningOf(help)} |\n`
   })
-  return ['| option | default | meaning |\n', '| --- | --- | --- |\n', ...rows].join('')
+  return [
+    `## ${title}\n\n`,
+    '| option | default | meaning |\n',
+    '| --- | --- | --- |\n',
+    ...rows
+  ].join('')
 }
 
 /** In "off: never; auto: sometimes", what stands before a colon is a value. */

@@ -4,7 +4,7 @@ import sensible from '@fastify/sensible'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { affordableFiles } from './config/descriptors.ts'
-import type { Config } from './config/options.ts'
+import { type Config, listsFolders } from './config/options.ts'
 import type { FileRequest } from './delivery/answer.ts'
 import type { DeliveryContext } from './delivery/context.ts'
 import { Delivery } from './delivery/deliver.ts'
@@ -26,6 +26,7 @@ import { registerOpsGuard } from './plugins/ops-guard.ts'
 import { registerShedding } from './plugins/shedding.ts'
 import { optionsHandler, registerFiles } from './routes/files.ts'
 import { type Processes, registerEvents, registerFileRows } from './routes/live.ts'
+import { createListing, redirectToListing } from './routes/listing.ts'
 import { registerHealth, registerMetrics, type Service } from './routes/ops.ts'
 import { registerPage } from './routes/page.ts'
 import { Readiness } from './routes/readiness.ts'
@@ -91,7 +92,9 @@ export async function buildApp(
     if (config.fastPath === 'on') {
       fastPath = createFastPath(server, { config, core, delivery, cors, isShedding })
     }
-    registerFiles(context, { ...config, catalog, delivery, observer, cors })
+    const listing = listsFolders(config) ? createListing({ ...config, catalog }) : undefined
+    registerFiles(context, { ...config, catalog, delivery, observer, cors, listing })
+    if (listing !== undefined) redirectToListing(context, config.prefix)
     done()
   })
   const service = whole ?? {

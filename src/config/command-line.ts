@@ -3,7 +3,9 @@
  * process.argv or process.env; UV_THREADPOOL_SIZE, which is libuv's, is set in main.ts and read in thread-pool.ts.
  */
 import { parseArgs } from 'node:util'
-import { helpText } from './help.ts'
+import { completionScript, shells } from './completions.ts'
+import { helpText, otherFlags } from './help.ts'
+import { nearestOf } from './nearest.ts'
 import { type Config, type Option, options, variableOf } from './options.ts'
 import { BadValue } from './values.ts'
 
@@ -32,13 +34,14 @@ export function readCommand(
   env: Readonly<Record<string, string | undefined>>,
   version: string
 ): Command {
-  const flags = readFlags(argv)
-  if (flags.has('help')) return { kind: 'print', text: helpText() }
-  if (flags.has('version')) return { kind: 'print', text: version }
+  if (argv[0] === 'completion') return completionFor(argv[1])
+  const given = readFlags(argv)
+  if (given.has('help')) return { kind: 'print', text: helpText() }
+  if (given.has('version')) return { kind: 'print', text: version }
   const problems: string[] = []
   const config: Record<string, unknown> = {}
   for (const [key, option] of Object.entries<Option>(options)) {
-    const [name, text] = textOf(option, flags, env)
+    const { name, text } = textOf(option, given, env)
     try {
       config[key] = option.parse(text)
     } catch (error) {
@@ -52,51 +55,84 @@ export function readCommand(
   return { kind: 'serve', config: Object.freeze(config) as unknown as Config }
 }
 
-/** What an option was given, and by which name. */
-function textOf(
-  option: Option,
-  flags: ReadonlyMap<string, string>,
-  env: Readonly<Record<string, string | undefined>>
-): [name: string, text: string] {
-  const fromFlag = flags.get(option.flag)
-  if (fromFlag !== undefined) return [`--${option.flag}`, fromFlag]
-  const variable = variableOf(option)
-  const fromEnv = env[variable]
-  // compose files and unit files pass a variable that is not set as an empty one
-  if (fromEnv !== undefined && fromEnv !== '') return [variable, fromEnv]
-  return [`--${option.flag}`, option.default]
+/** @throws ConfigError */
+function completionFor(word: string | undefined): Command {
+  const shell = shells.find((name) => name === word)
+  if (shell !== undefined) return { kind: 'print', text: completionScript(shell) }
+  const problem = word === undefined ? ' needs' : `: ${JSON.stringify(word)} is not`
+  throw new ConfigError([
+    `completion${problem} a shell, one of ${shells.join(', ')}. A folder of this name is ./completion`
+  ])
 }
 
-/** What was given on the command line, by name without dashes. */
-function readFlags(argv: readonly string[]): Map<string, string> {
-  const names: string[] = Object.values(options).map((option) => option.flag)
+/** What an option was given, and by which name. */
+interface Given {
+  readonly name: string
+  readonly text: string
+}
+
+function textOf(
+  option: Option,
+  given: ReadonlyMap<string, Given>,
+  env: Readonly<Record<string, string | undefined>>
+): Given {
+  const fromFlag = given.get(option.flag)
+  if (fromFlag !== undefined) return fromFlag
+  const name = variableOf(option)
+  const text = env[name]
+  // compose files and unit files pass a variable that is not set as an empty one
+  if (text !== undefined && text !== '') return { name, text }
+  return { name: `--${option.flag}`, text: option.default }
+}
+
+/** What was given on the command line, by flag without dashes. @throws ConfigError */
+function readFlags(argv: readonly string[]): Map<string, Given> {
   const { tokens } = parseArgs({
     args: [...argv],
     strict: false,
     tokens: true,
-    options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]))
+    options: {
+      ...Object.fromEntries(rows.map(({ flag, short }) => [flag, form('string', short)])),
+      ...Object.fromEntries(otherFlags.map(({ flag, short }) => [flag, form('boolean', short)]))
+    }
   })
-  const flags = new Map<string, string>()
+  const given = new Map<string, Given>()
   const problems: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') {
       // what follows an unknown option is likely its value
       if (problems.length > 0) continue
-      problems.push(`${JSON.stringify(token.value)} is not an option; see --help`)
-    } else if (token.kind === 'option' && (token.name === 'help' || token.name === 'version')) {
-      flags.set(token.name, '')
-    } else if (token.kind === 'option' && !names.includes(token.name)) {
-      problems.push(`${token.rawName} is not an option; see --help`)
-    } else if (token.kind === 'option' && isMissing(token)) {
-      problems.push(`${token.rawName} needs a value; see --help`)
+      const isSecond = given.has('root')
+      if (isSecond) problems.push(`${JSON.stringify(token.value)} is a second folder; see --help`)
+      else given.set('root', { name: 'DIR', text: token.value })
     } else if (token.kind === 'option') {
-      flags.set(token.name, token.value as string) // not missing, as was just asked
+      const { name, rawName } = token
+      if (otherFlags.some(({ flag }) => flag === name)) given.set(name, { name, text: '' })
+      else if (!rows.some(({ flag }) => flag === name)) problems.push(unknown(rawName))
+      else if (isMissing(token)) problems.push(`${rawName} needs a value; see --help`)
+      else if (name === 'root' && given.get(name)?.name === 'DIR') {
+        problems.push(`--root is a second folder beside ${JSON.stringify(given.get(name)?.text)}`)
+        // not missing, as was just asked
+      } else given.set(name, { name: rawName, text: token.value as string })
     }
   }
-  if (problems.length > 0 && !flags.has('help') && !flags.has('version')) {
+  if (problems.length > 0 && !given.has('help') && !given.has('version')) {
     throw new ConfigError(problems)
   }
-  return flags
+  return given
+}
+
+const rows: readonly Option[] = Object.values(options)
+
+function form(type: 'string' | 'boolean', short: string | undefined) {
+  return short === undefined ? { type } : { type, short }
+}
+
+function unknown(rawName: string): string {
+  const names = [...rows, ...otherFlags].map(({ flag }) => flag)
+  const near = rawName.startsWith('--') ? nearestOf(rawName.slice(2), names) : undefined
+  const advice = near === undefined ? 'see --help' : `did you mean --${near}? See --help`
+  return `${rawName} is not an option; ${advice}`
 }
 
 /** Of `--port --mode read`, node:util would take --mode for the port. */

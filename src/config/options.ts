@@ -1,6 +1,7 @@
 /**
  * Every option of the service, as one table: from it come the flags, the environment variables, the defaults,
- * the checks, the text of --help, the table of README.md and the type of the configuration.
+ * the checks, the text of --help, the completions of shells, the manual page, the table of docs/options.md and the
+ * type of the configuration.
  */
 import { grantedCpus } from './cpus.ts'
 import { affordableConnections } from './descriptors.ts'
@@ -29,9 +30,23 @@ import {
 
 export type { WarmPattern } from './values.ts'
 
+/** The headings of --help, in its order: what people look for most comes first. */
+export const optionGroups = {
+  common: 'Most used',
+  files: 'Files and their headers',
+  operations: 'Logs, metrics, shutdown',
+  memory: 'Files kept in memory',
+  limits: 'Limits',
+  internals: 'How it serves'
+} as const
+
 export interface Option {
   /** the name on the command line, without dashes */
   readonly flag: string
+  /** the heading of --help that it stands under */
+  readonly group: keyof typeof optionGroups
+  /** one letter that means the same on the command line */
+  readonly short?: string
   /** name of the value in --help */
   readonly value: string
   readonly default: string
@@ -48,14 +63,16 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 export const options = {
   root: {
     flag: 'root',
+    group: 'common',
     value: 'DIR',
     default: sampleFolder,
     shownDefault: 'the sample folder',
-    help: 'the folder that is served',
+    help: 'the folder that is served; it may also stand alone, without --root',
     parse: readableFolder
   },
   host: {
     flag: 'host',
+    group: 'common',
     value: 'ADDRESS',
     default: '127.0.0.1',
     help: 'where to listen; 0.0.0.0 or :: for all addresses',
@@ -63,6 +80,8 @@ export const options = {
   },
   port: {
     flag: 'port',
+    group: 'common',
+    short: 'p',
     value: 'N',
     default: '8080',
     help: 'where to listen; 0: any free port',
@@ -70,13 +89,23 @@ export const options = {
   },
   prefix: {
     flag: 'prefix',
+    group: 'files',
     value: 'PATH',
     default: '/files/',
     help: 'URL path under which the root is served',
     parse: urlPrefix
   },
+  index: {
+    flag: 'index',
+    group: 'common',
+    value: 'auto|on|off',
+    default: 'auto',
+    help: 'on: a folder answers with a list of its files; auto: on for the sample folder, else off',
+    parse: oneOf('auto', 'on', 'off')
+  },
   mode: {
     flag: 'mode',
+    group: 'internals',
     value: 'mmap|read',
     default: 'mmap',
     help: 'mmap: from mapped regions, guarded; read: fs.read into buffers',
@@ -84,6 +113,7 @@ export const options = {
   },
   guard: {
     flag: 'guard',
+    group: 'internals',
     value: 'on|off',
     default: 'on',
     help: 'off: send mapped windows without asking whether they are in memory. The textbook way, for experiments',
@@ -91,6 +121,7 @@ export const options = {
   },
   workers: {
     flag: 'workers',
+    group: 'common',
     value: 'N|auto',
     default: '1',
     help: 'processes that share the port and the page cache; auto: the CPUs that the cgroup grants, rounded down',
@@ -98,6 +129,7 @@ export const options = {
   },
   windowBytes: {
     flag: 'window-bytes',
+    group: 'internals',
     value: 'SIZE',
     default: '1MiB',
     help: 'most bytes handed to the socket between two residency checks; in read mode also the memory that one client takes',
@@ -105,6 +137,7 @@ export const options = {
   },
   regionBytes: {
     flag: 'region-bytes',
+    group: 'internals',
     value: 'SIZE',
     default: '256MiB',
     help: 'size of one mapped region of a file; a multiple of the page size',
@@ -112,6 +145,7 @@ export const options = {
   },
   maxMappedBytes: {
     flag: 'max-mapped-bytes',
+    group: 'internals',
     value: 'SIZE',
     default: '64GiB',
     help: 'address space for all regions of the process; the least recently used go first',
@@ -119,6 +153,7 @@ export const options = {
   },
   maxBufferedBytes: {
     flag: 'max-buffered-bytes',
+    group: 'limits',
     value: 'SIZE',
     default: '32MiB',
     help: 'bytes of copied windows that a process holds for sockets; beyond it reads wait their turn',
@@ -126,6 +161,7 @@ export const options = {
   },
   maxOpenFiles: {
     flag: 'max-open-files',
+    group: 'limits',
     value: 'N',
     default: '1000',
     help: 'open files that are kept',
@@ -133,6 +169,7 @@ export const options = {
   },
   maxConnections: {
     flag: 'max-connections',
+    group: 'limits',
     value: 'N|auto',
     default: 'auto',
     help: 'connections of a process; requests on others get 503. auto: half of its file descriptors, at most 10000',
@@ -140,6 +177,7 @@ export const options = {
   },
   maxWaitingReads: {
     flag: 'max-waiting-reads',
+    group: 'limits',
     value: 'N',
     default: '1000',
     help: 'requests that may wait for a slow disk; others get 503. What is in memory does not wait',
@@ -147,6 +185,7 @@ export const options = {
   },
   maxEventLoopDelayMs: {
     flag: 'max-event-loop-delay',
+    group: 'limits',
     value: 'TIME',
     default: '1s',
     help: 'mean delay of the event loop beyond which requests for files get 503; 0ms: never',
@@ -154,6 +193,7 @@ export const options = {
   },
   revalidateMs: {
     flag: 'revalidate',
+    group: 'files',
     value: 'TIME',
     default: '0ms',
     help: "how long a file's size and mtime are trusted without asking the file system again",
@@ -161,6 +201,7 @@ export const options = {
   },
   maxRanges: {
     flag: 'max-ranges',
+    group: 'files',
     value: 'N',
     default: '64',
     help: 'most ranges in one request; with more, the Range header is ignored',
@@ -168,6 +209,7 @@ export const options = {
   },
   symlinks: {
     flag: 'symlinks',
+    group: 'files',
     value: 'deny|within',
     default: 'within',
     help: 'within: followed while the target stays below the root; deny: not at all',
@@ -175,6 +217,7 @@ export const options = {
   },
   dotfiles: {
     flag: 'dotfiles',
+    group: 'files',
     value: 'deny|allow',
     default: 'deny',
     help: 'deny: names that begin with a dot answer 404',
@@ -182,6 +225,7 @@ export const options = {
   },
   cacheControl: {
     flag: 'cache-control',
+    group: 'files',
     value: 'TEXT',
     default: 'public, max-age=0, must-revalidate',
     help: 'Cache-Control of 200, 206 and 304',
@@ -189,6 +233,7 @@ export const options = {
   },
   corsOrigin: {
     flag: 'cors-origin',
+    group: 'files',
     value: 'LIST|*|off',
     default: '*',
     help: 'origins whose pages may read the files: *, one, a comma list, or off',
@@ -196,6 +241,7 @@ export const options = {
   },
   opsPort: {
     flag: 'ops-port',
+    group: 'common',
     value: 'N',
     default: 'none',
     help: 'a second port for /metrics, /healthz, /readyz, /residency and /warm; 0: any free one',
@@ -225,6 +271,7 @@ export const options = {
   },
   serverTiming: {
     flag: 'server-timing',
+    group: 'operations',
     value: 'on|off',
     default: 'off',
     help: "on: each file's answer says in Server-Timing where its bytes came from and what they cost",
@@ -232,6 +279,7 @@ export const options = {
   },
   warm: {
     flag: 'warm',
+    group: 'memory',
     value: 'LIST',
     default: 'none',
     help: 'files read into memory at the start, before /readyz answers 200: globs, each with :FIRST-LAST for a part',
@@ -239,6 +287,7 @@ export const options = {
   },
   warmShare: {
     flag: 'warm-share',
+    group: 'memory',
     value: 'SHARE',
     default: '0.95',
     help: 'how much of them must be in memory for that',
@@ -246,6 +295,7 @@ export const options = {
   },
   warmRate: {
     flag: 'warm-rate',
+    group: 'memory',
     value: 'SIZE',
     default: '256MiB',
     help: 'bytes a second to read for that at the most',
@@ -253,6 +303,7 @@ export const options = {
   },
   fastPath: {
     flag: 'fast-path',
+    group: 'internals',
     value: 'on|off',
     default: 'on',
     help: 'off: every request goes through node:http and Fastify; answers are the same',
@@ -260,6 +311,7 @@ export const options = {
   },
   exemplars: {
     flag: 'exemplars',
+    group: 'operations',
     value: 'on|off',
     default: 'off',
     help: 'on: OpenMetrics histograms name the request that each bucket saw last',
@@ -267,6 +319,7 @@ export const options = {
   },
   stallThresholdMs: {
     flag: 'stall-threshold',
+    group: 'operations',
     value: 'TIME',
     default: '100ms',
     help: 'a longer stall of the event loop is logged, with what was being written; 0ms: never',
@@ -274,6 +327,7 @@ export const options = {
   },
   shutdownTimeoutMs: {
     flag: 'shutdown-timeout',
+    group: 'operations',
     value: 'TIME',
     default: '10s',
     help: 'after SIGTERM or SIGINT: how long running responses may take to end',
@@ -281,12 +335,31 @@ export const options = {
   },
   logLevel: {
     flag: 'log-level',
-    value: 'LEVEL',
+    group: 'operations',
+    value: logLevels.join('|'),
     default: 'info',
-    help: `${logLevels.join(', ')}; JSON lines on stdout`,
+    help: 'the least important lines that are logged',
     parse: oneOf(...logLevels)
+  },
+  logFormat: {
+    flag: 'log-format',
+    group: 'operations',
+    value: 'auto|json|text',
+    default: 'auto',
+    help: 'json: JSON lines on stdout; text: lines for people; auto: text on a terminal, else json',
+    parse: oneOf('auto', 'json', 'text')
   }
 } as const satisfies Readonly<Record<string, Option>>
+
+/** What `--index` means for a root. */
+export function listsFolders({ index, root }: Pick<Config, 'index' | 'root'>): boolean {
+  return index === 'on' || (index === 'auto' && root === sampleFolder)
+}
+
+/** The words that an option may be given: of `on|off` both, of `N|auto` the second. */
+export function choicesOf({ value }: Option): readonly string[] {
+  return value.split('|').filter((word) => /^[a-z]+$/.test(word))
+}
 
 /** What the service runs with: a value for each row, under the row's name. */
 export type Config = {

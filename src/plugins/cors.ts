@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-const exposedHeaders = 'Accept-Ranges, Content-Range, Content-Length, ETag, Last-Modified, Date'
+const rangeHeaders = 'Accept-Ranges, Content-Range, Content-Length, ETag, Last-Modified, Date'
 
 /** The header fields of cross-origin access that a file's answer carries: name, value, name, value … */
 export interface CorsFields {
@@ -28,10 +28,14 @@ export interface CorsFields {
  */
 export async function registerCors(
   app: FastifyInstance,
-  { corsOrigin, prefix }: Config,
+  { corsOrigin, prefix, serverTiming }: Config,
   answerOptions: RouteHandlerMethod
 ): Promise<CorsFields> {
   if (corsOrigin === 'off') return { always: [], of: () => none }
+  const sendsTiming = serverTiming === 'on'
+  const exposedHeaders = sendsTiming ? `${rangeHeaders}, Server-Timing` : rangeHeaders
+  // what a page sees of a resource in its performance timeline: all of the allowed origins, whoever asks
+  const timing = sendsTiming ? ['timing-allow-origin', [corsOrigin].flat().join(', ')] : []
   const only = corsOrigin === '*' ? '*' : corsOrigin.length === 1 ? corsOrigin[0] : undefined
   if (prefix === '/') {
     // The plugin has a route for OPTIONS of all paths, so that its hook sees preflights: here that is the files'.
@@ -56,7 +60,7 @@ export async function registerCors(
     preflightContinue: true,
     strictPreflight: false
   })
-  const exposed = ['access-control-expose-headers', exposedHeaders]
+  const exposed = ['access-control-expose-headers', exposedHeaders, ...timing]
   if (only !== undefined) {
     return { always: ['access-control-allow-origin', only, ...exposed], of: () => none }
   }

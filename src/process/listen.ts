@@ -5,6 +5,8 @@ import type { Logger } from 'pino'
 import type { Config } from '../config/options.ts'
 import { sampleFolder } from '../config/package.ts'
 import { cannotListen } from './cannot-serve.ts'
+import { isForPeople } from './log.ts'
+import { startLines } from './start-lines.ts'
 
 export interface ListenOptions {
   /** whether others that say the same may listen on this port too: the kernel shares the connections out */
@@ -56,13 +58,18 @@ export async function listenForOps(
   return listen(ops, opsHost, opsPort)
 }
 
-/** The line of the log that means: ready. */
+/** The line of the log that means: ready; in a log for people, a few lines. */
 export function logListening(
-  { mode, guard, workers, root }: Config,
+  config: Config,
   log: Logger,
   url: string,
   opsUrl: string | undefined
 ): void {
+  const { mode, guard, workers, root } = config
+  if (isForPeople(config)) {
+    if (log.isLevelEnabled('info')) process.stdout.write(startLines(config, url, opsUrl))
+    return
+  }
   log.info({ url, opsUrl, mode, guard, workers, root }, 'listening')
   if (root === sampleFolder) {
     process.stderr.write(`Try it:  curl -r 0-99 ${url}README.txt\n`)

@@ -1,15 +1,16 @@
 /** The service as a process, from its log to its exit status: alone, as the parent of workers, or as a worker. */
 import cluster from 'node:cluster'
-import pino, { type Logger } from 'pino'
+import type { Logger } from 'pino'
 import type { Config } from '../config/options.ts'
 import { CannotServe } from './cannot-serve.ts'
+import { createLog } from './log.ts'
 import { runAlone } from './run-alone.ts'
 import { runParent } from './run-parent.ts'
 import { runWorker } from './run-worker.ts'
 
 /** @returns the status with which the process must exit, at once */
 export async function serve(config: Config): Promise<number> {
-  const log = pino({ level: config.logLevel })
+  const log = createLog(config)
   const uncaught = new Promise<number>((resolve) => {
     process.on('uncaughtException', (error) => resolve(die(error, log)))
   })

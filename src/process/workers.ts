@@ -68,7 +68,7 @@ export class Workers {
    * @throws CannotServe when one of them cannot start
    */
   start(port: number): Promise<string> {
-    cluster.setupPrimary({ args: [...process.argv.slice(2), '--port', `${port}`] })
+    cluster.setupPrimary({ args: argumentsOfWorker(process.argv.slice(2), port) })
     return new Promise((resolve, reject) => {
       this.#started = {
         url: (url) => {
@@ -218,6 +218,15 @@ export class Workers {
     })
     await Promise.all(reports)
   }
+}
+
+/**
+ * The parent's own words, with another port: the last one counts, but not behind `--`, where no more options are.
+ * @param argv the words after the program's name
+ */
+export function argumentsOfWorker(argv: readonly string[], port: number): string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length
+  return [...argv.slice(0, end), `--port=${port}`, ...argv.slice(end)]
 }
 
 /**

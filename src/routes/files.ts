@@ -12,6 +12,7 @@ import type { CorsFields } from '../plugins/cors.ts'
 import { exchangeOf, follow } from '../plugins/follow.ts'
 import type { Catalog } from '../storage/catalog.ts'
 import { StorageError } from '../storage/errors.ts'
+import type { Listing } from './listing.ts'
 import { sinkFor, turnOf } from './response-sink.ts'
 
 const allowedMethods = 'GET, HEAD, OPTIONS'
@@ -23,6 +24,8 @@ export interface FilesOptions {
   readonly delivery: Delivery
   readonly observer: Observer
   readonly cors: CorsFields
+  /** answers for folders; undefined: they are not found */
+  readonly listing?: Listing | undefined
 }
 
 /** Of OPTIONS: what may be asked; the answer to a preflight is on the reply already. */
@@ -34,7 +37,7 @@ export function optionsHandler(observer: Observer): RouteHandlerMethod {
 }
 
 export function registerFiles(app: FastifyInstance, options: FilesOptions): void {
-  const { prefix, catalog, delivery, observer, cors } = options
+  const { prefix, catalog, delivery, observer, cors, listing } = options
   const url = `${prefix}*`
   // the plugin's hook has nothing to add
   const ownsCors = { config: { cors: false } } as const
@@ -88,10 +91,17 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
     if (turn !== undefined && !(await turn)) return reply.hijack()
     // errors are answered by way of the reply
     addCorsFields(request, reply)
-    if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
-    const fileRequest = fileRequestOf(exchange, request, reply)
-    const delivered = await delivery.deliver(fileRequest, path, tried)
-    if (delivered !== 'done') return refuse(delivered, reply)
+    try {
+      if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
+      const fileRequest = fileRequestOf(exchange, request, reply)
+      const delivered = await delivery.deliver(fileRequest, path, tried)
+      if (delivered !== 'done') return refuse(delivered, reply)
+    } catch (error) {
+      const isMissing = error instanceof StorageError && error.code === 'NOT_FOUND'
+      const listed = isMissing ? await listing?.answer(request, reply, path) : undefined
+      if (listed === undefined) throw error
+      return listed
+    }
     // a client that went before the first byte: there is nothing to answer
     if (!reply.sent) reply.hijack()
     return reply

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { StorageError } from './errors.ts'
 import { isLocalPath } from './file-system.ts'
+import { type FolderEntry, type FolderOptions, isFolder, readFolder } from './folder.ts'
 import { ChangeHistory } from './freshness.ts'
 import { type OpenFile, openFile, type SymlinkPolicy } from './open-file.ts'
 import { SharedWork } from './shared-work.ts'
@@ -31,6 +32,8 @@ export interface CatalogOptions {
 
 // What is deleted or replaced gives its disk space back after this at the latest, asked for or not.
 const sweepIntervalMs = 2000
+/** Names in a folder that is listed: some tens of MiB while it is read and sent. */
+export const maxFolderNames = 100_000
 
 export class Catalog {
   readonly #options: CatalogOptions
@@ -158,6 +161,20 @@ export class Catalog {
         await nextTurn()
       }
     }
+  }
+
+  /** Whether a path names a folder that may be listed. @throws StorageError, see folder.ts */
+  isFolder(path: string, signal: AbortSignal): Promise<boolean> {
+    return isFolder(path, this.#folderOptions(signal))
+  }
+
+  /** What a folder holds, see folder.ts. */
+  readFolder(path: string, signal: AbortSignal): Promise<readonly FolderEntry[] | undefined> {
+    return readFolder(path, this.#folderOptions(signal))
+  }
+
+  #folderOptions(signal: AbortSignal): FolderOptions {
+    return { ...this.#options, share: this.#openers, maxNames: maxFolderNames, signal }
   }
 
   /** @throws the system's error when the root is gone */

@@ -22,7 +22,7 @@ export function createCounters(): Counters {
     // what is to be expected starts at 0, so that a first time is an increase to whoever watches
     mappingFailures: startAtZero('limit', 'ENOMEM', 'ENODEV'),
     bodyFailures: startAtZero('changed', 'truncated', 'read_failed', 'client_gone'),
-    shed: startAtZero('connections', 'event_loop', 'reads', 'opens')
+    shed: startAtZero('connections', 'event_loop', 'reads', 'opens', 'listings')
   }
 }
 

@@ -148,10 +148,10 @@ async function openRegular(target: string, path: string): Promise<number> {
 }
 
 /** @param place where it lies below the root; undefined: elsewhere */
-function assertPlace(
+export function assertPlace(
   place: string | undefined,
   path: string,
-  { symlinks, dotfiles }: OpeningOptions
+  { symlinks, dotfiles }: Pick<OpeningOptions, 'symlinks' | 'dotfiles'>
 ): void {
   if (place === path) return
   if (place === undefined || symlinks === 'deny') {
@@ -185,7 +185,7 @@ function notRegular(path: string): StorageError {
 }
 
 /** @returns the path of `opened` relative to a folder; undefined when it is not below it */
-function placeBelow(folder: string, opened: string): string | undefined {
+export function placeBelow(folder: string, opened: string): string | undefined {
   const base = folder === '/' ? '/' : `${folder}/`
   return opened.startsWith(base) ? opened.slice(base.length) : undefined
 }
@@ -198,7 +198,7 @@ function hasDotfile(place: string): boolean {
   return place.split('/').some((name) => name.startsWith('.') && !name.startsWith('..'))
 }
 
-function fromSystem(error: unknown, path: string): StorageError {
+export function fromSystem(error: unknown, path: string): StorageError {
   switch (systemCode(error)) {
     case 'ENOENT':
     case 'ENOTDIR':

@@ -7,7 +7,7 @@ import { StorageError } from './errors.ts'
 
 export interface ShareOptions {
   /** for the counter of the requests that are refused */
-  readonly what: 'reads' | 'opens'
+  readonly what: 'reads' | 'opens' | 'listings'
   /** at once, 1 or more */
   readonly maxRunning: number
   /** at once under one key, so that a slow file leaves threads for others; default: as many */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
@@ -16,7 +16,8 @@ describe('the program', () => {
   it('answers --help and --version and exits 0', () => {
     const help = run('--help')
     assert.equal(help.status, 0)
-    assert.match(help.stdout, /usage:/)
+    assert.match(help.stdout, /^Usage: mmap-range-server/)
+    assert.equal(run('-h').stdout, help.stdout)
     const manifest = path.join(projectFolder, 'package.json')
     const { version } = JSON.parse(fs.readFileSync(manifest, 'utf8')) as { version: string }
     assert.deepEqual(
@@ -35,6 +36,7 @@ describe('the program', () => {
     }
     assert.equal(statusOf('--help'), 0)
     assert.equal(statusOf('--version'), 0)
+    assert.equal(statusOf('completion', 'bash'), 0)
     assert.equal(statusOf('--max-ranges', 'many'), 2)
     assert.equal(statusOf('--chunk-size', '5'), 2)
     assert.equal(statusOf('--port', '0'), 99, 'else nothing was checked')
@@ -102,6 +104,50 @@ describe('the program', () => {
     assert.equal(line, `-r 0-99 ${url}README.txt`)
     const printed = execFileSync('curl', ['-s', ...line.split(' ')])
     assert.deepEqual(printed, fs.readFileSync(path.join(sample, 'README.txt')).subarray(0, 100))
+  })
+
+  it('takes the folder alone, and on a terminal says in a few lines what it does', async (t) => {
+    const root = tempFolder(t)
+    // a terminal, by script(1) of util-linux; it takes one text for a shell
+    const words = [process.execPath, mainFile, root, '-p', '0', '--workers', '2']
+    const child = spawn('script', ['-qec', words.join(' '), '/dev/null'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, SHELL: '/bin/sh' }
+    })
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+    })
+    const isThere = await new Promise((resolve) => {
+      child.once('spawn', () => resolve(true)).once('error', () => resolve(false))
+    })
+    if (!isThere) return t.skip('there is no script(1)')
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    t.after(() => child.kill('SIGKILL'))
+    await until('it has started', () => text.includes('Stop'))
+    const url = /^ {2}Address +(\S+)/m.exec(text)?.[1] ?? ''
+    fs.writeFileSync(path.join(root, 'a'), 'abc')
+    assert.equal(await (await fetch(`${url}a`)).text(), 'abc')
+    assert.ok(text.includes(root))
+    assert.match(text, /2 processes/)
+    assert.doesNotMatch(text, /\{"level"/)
+    child.kill('SIGTERM')
+    await ended
+  })
+
+  it('--log-format text: lines for people, into a pipe too', async (t) => {
+    const child = spawn(process.execPath, [mainFile, '-p0', '--log-format', 'text'])
+    t.after(() => child.kill('SIGKILL'))
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+    })
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    await until('it has started', () => text.includes('Stop'))
+    child.kill('SIGINT')
+    assert.equal(await ended, 0)
+    assert.match(text, /^ {2}Try +curl -r 0-99 http/m)
+    assert.match(text, /^\d\d:\d\d:\d\d INFO {2}draining signal=SIGINT$/m)
   })
 
   it('warns that --guard off is for experiments', async (t) => {

@@ -336,6 +336,22 @@ describe('warming', () => {
 })
 
 describe('what a request cost', () => {
+  it('is in Server-Timing for pages of the allowed origins, and for no others', async (t) => {
+    for (const [origins, allowed] of [
+      ['*', '*'],
+      ['https://a.example', 'https://a.example'],
+      ['https://a.example,https://b.example', 'https://a.example, https://b.example'],
+      ['off', undefined]
+    ] as const) {
+      const { url, root } = await serveOps(t, ['--cors-origin', origins, '--server-timing', 'on'])
+      fs.writeFileSync(path.join(root, 'f'), 'abc')
+      const { headers } = await get(`${url}f`)
+      assert.equal(headers['timing-allow-origin'], allowed)
+      const exposed = String(headers['access-control-expose-headers'])
+      assert.equal(exposed.endsWith(', Server-Timing'), allowed !== undefined)
+    }
+  })
+
   it('is in Server-Timing, by option', async (t) => {
     const { url, root } = await serveOps(t, ['--server-timing', 'on'])
     const file = path.join(root, 'f')
@@ -353,6 +369,7 @@ describe('what a request cost', () => {
     writePattern(path.join(without.root, 'f'), 10)
     const { headers } = await get(`${without.url}f`)
     assert.equal(headers['server-timing'], undefined)
+    assert.equal(headers['timing-allow-origin'], undefined)
   })
 
   it('is in the access log, of cut answers too', async (t) => {

@@ -3,8 +3,10 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { ConfigError, readCommand } from '#src/config/command-line.ts'
+import { shells } from '#src/config/completions.ts'
 import { affordableConnections } from '#src/config/descriptors.ts'
 import type { Config } from '#src/config/options.ts'
+import { projectFolder } from '../../support/project.ts'
 
 describe('options', () => {
   it('have the defaults that are documented', () => {
@@ -43,7 +45,9 @@ describe('options', () => {
       fastPath: 'on',
       stallThresholdMs: 100,
       shutdownTimeoutMs: 10_000,
-      logLevel: 'info'
+      logLevel: 'info',
+      logFormat: 'auto',
+      index: 'auto'
     })
   })
 
@@ -111,6 +115,8 @@ describe('options', () => {
     ['warm', 'a:9-1', 'globs relative to the root'],
     ['warm-share', '1.5', 'a share from 0 to 1'],
     ['shutdown-timeout', '1h', 'in ms, s or m'],
+    ['index', 'yes', 'one of auto, on, off'],
+    ['log-format', 'pretty', 'one of auto, json, text'],
     ['log-level', 'verbose', 'fatal, error, warn, info, debug, trace, silent'],
     ['root', '/nowhere/at/all', 'a folder that exists']
   ] as const) {
@@ -138,8 +144,12 @@ describe('options', () => {
 
   it('that do not exist are refused, and so are words and missing values', () => {
     assert.deepEqual(problems(['--chunk-size', '5']), ['--chunk-size is not an option; see --help'])
-    assert.deepEqual(problems(['-p']), ['-p is not an option; see --help'])
-    assert.deepEqual(problems(['folder']), ['"folder" is not an option; see --help'])
+    assert.deepEqual(problems(['-x']), ['-x is not an option; see --help'])
+    assert.deepEqual(problems(['-p']), ['-p needs a value; see --help'])
+    assert.deepEqual(problems([projectFolder, 'b']), ['"b" is a second folder; see --help'])
+    const twice = `--root is a second folder beside ${JSON.stringify(projectFolder)}`
+    assert.deepEqual(problems([projectFolder, '--root', 'b']), [twice])
+    assert.match(problems(['no-such-folder'])[0] ?? '', /^DIR: "no-such-folder" is not a folder/)
     assert.deepEqual(problems(['--port']), ['--port needs a value; see --help'])
     assert.equal(problems(['--port', '--mode', 'read'])[0], '--port needs a value; see --help')
     assert.deepEqual(problems(['--root=']), ['--root needs a value; see --help'])
@@ -147,7 +157,48 @@ describe('options', () => {
 
   it('give way to --help and --version', () => {
     assert.equal(readCommand(['--help', '--port', 'x', '-p'], {}, '1.2.3').kind, 'print')
-    assert.deepEqual(readCommand(['--version'], {}, '1.2.3'), { kind: 'print', text: '1.2.3' })
+    assert.equal(readCommand(['-x', '-h'], {}, '1.2.3').kind, 'print')
+    for (const flag of ['--version', '-V']) {
+      assert.deepEqual(readCommand([flag], {}, '1.2.3'), { kind: 'print', text: '1.2.3' })
+    }
+  })
+
+  it('may be a folder alone, and letters', () => {
+    assert.equal(read([projectFolder]).root, projectFolder)
+    assert.equal(read(['-p', '81', projectFolder]).port, 81)
+    assert.equal(read([projectFolder, '-p81']).port, 81)
+    assert.equal(read([projectFolder], { ROOT: '/' }).root, projectFolder)
+    assert.equal(read(['--', projectFolder]).root, projectFolder)
+  })
+
+  it('that are mistyped are told the nearest that there is', () => {
+    for (const [typed, meant] of [
+      ['--prot', '--port'],
+      ['--worker', '--workers'],
+      ['--max-range=3', '--max-ranges'],
+      ['--cors', '--cors-origin'],
+      ['--Mode', '--mode'],
+      ['--versoin', '--version']
+    ] as const) {
+      const [problem] = problems([typed])
+      const name = typed.split('=')[0]
+      assert.equal(problem, `${name} is not an option; did you mean ${meant}? See --help`)
+    }
+  })
+
+  it('completion prints a script for a shell that it knows', () => {
+    for (const shell of shells) {
+      const command = readCommand(['completion', shell], {}, '1.2.3')
+      assert.ok(command.kind === 'print' && command.text.includes('--max-ranges'.slice(2)))
+    }
+    assert.match(
+      problems(['completion'])[0] ?? '',
+      /^completion needs a shell, one of bash, zsh, fish/
+    )
+    assert.match(
+      problems(['completion', 'csh'])[0] ?? '',
+      /^completion: "csh" is not a shell, one of/
+    )
   })
 })
 

@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { readCommand } from '#src/config/command-line.ts'
-import { helpText } from '#src/config/help.ts'
-import { type Config, type Option, options, variableOf } from '#src/config/options.ts'
+import { groupsOfOptions, helpText } from '#src/config/help.ts'
+import { type Config, choicesOf, type Option, options, variableOf } from '#src/config/options.ts'
 import { projectFolder } from '../../support/project.ts'
 
 /** Names that scripts, containers and services are written against: what they name may not change. */
@@ -34,7 +34,9 @@ const lastingNames = [
   'public-ops',
   'server-timing',
   'shutdown-timeout',
-  'log-level'
+  'log-level',
+  'log-format',
+  'index'
 ]
 
 const rows: [key: string, option: Option][] = Object.entries(options)
@@ -61,24 +63,47 @@ describe('the option table', () => {
     }
   })
 
-  it('has a help of one line for each option, in the order of the table', () => {
-    const lines = helpText()
-      .split('\n')
-      .filter((line) => line.startsWith('  --') && !line.startsWith('  --help'))
-    assert.equal(lines.length, rows.length)
-    for (const [i, [, option]] of rows.entries()) {
-      const { flag, value, help } = option
-      assert.ok(lines[i]?.startsWith(`  --${flag} ${value} `), lines[i])
-      assert.ok(lines[i]?.endsWith(` ${help} (${option.shownDefault ?? option.default})`), lines[i])
+  it('has each row in --help once, under its heading, with its meaning and its default', () => {
+    const text = helpText()
+    // as it was before it was broken into lines
+    const paragraphs = text.split(/\n(?= {2}(?:-\w, | {4})--|\n)/).map((lines) => {
+      return lines.trim().replaceAll(/\s+/g, ' ')
+    })
+    const shown = groupsOfOptions().flatMap(([title, inGroup]) => {
+      assert.ok(text.includes(`\n${title}:\n`), title)
+      return inGroup
+    })
+    assert.deepEqual(new Set(shown), new Set(rows.map(([, option]) => option)))
+    assert.equal(shown.length, rows.length)
+    for (const { flag, short, help, ...option } of shown) {
+      const name = short === undefined ? `--${flag} ` : `-${short}, --${flag} `
+      const own = paragraphs.filter((paragraph) => paragraph.startsWith(name))
+      assert.equal(own.length, 1, flag)
+      assert.ok(own[0]?.includes(` ${help}`), own[0])
+      assert.ok(own[0]?.endsWith(` (${option.shownDefault ?? option.default})`), own[0])
     }
+    for (const line of text.split('\n')) assert.ok(line.length <= 80, line)
   })
 
-  it('is the table of README.md', () => {
+  it('begins --help with what is used most', () => {
+    assert.match(helpText(), /^Usage: mmap-range-server \[DIR\]/)
+    assert.match(helpText().split('\n\n')[2] ?? '', /^Most used:\n {6}--root DIR /)
+  })
+
+  it('is the table of docs/options.md, and the manual page', () => {
     const script = path.join(projectFolder, 'scripts', 'options-table.mjs')
     const { status, stderr } = spawnSync(process.execPath, [script, '--check'], {
       encoding: 'utf8'
     })
     assert.equal(status, 0, stderr)
+  })
+
+  it('names the words that an option may be given, and takes each of them', () => {
+    for (const [, option] of rows) {
+      for (const word of choicesOf(option)) assert.doesNotThrow(() => option.parse(word), word)
+    }
+    assert.deepEqual(choicesOf(options.workers), ['auto'])
+    assert.deepEqual(choicesOf(options.root), [])
   })
 
   for (const [key, option] of rows) {
