@@ -1,12 +1,23 @@
-// Makes sure that mmap-io, the one dependency with native code, is built for the Node that runs this.
+// Makes sure that mmap-io, the one dependency that is compiled, is built for the Node that runs this.
 // Does nothing when it already loads and maps; `npm run build` calls it before every compilation.
+// With --optional it is the build script of mmap-io in an installed package, see preinstall.mjs: where mmap-io
+// cannot be built it stays as it is, nothing fails, and koffi maps in its place.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync
+} from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { addonFolder } from './addon-folder.mjs'
 
 const projectDir = dirname(dirname(fileURLToPath(import.meta.url)))
-const addonDir = join(projectDir, 'node_modules', 'mmap-io')
+const isOptional = process.argv.includes('--optional')
 const env = process.env
 const logTailLines = 40
 
@@ -29,18 +40,22 @@ function main() {
   if (process.platform !== 'linux') {
     fail(`mmap-range-server runs on Linux only; this is ${process.platform}.`)
   }
-  if (!existsSync(join(addonDir, 'binding.gyp'))) {
-    fail('mmap-io is not installed: run `npm ci` first.')
-  }
+  const addonDir = addonFolder()
+  if (addonDir === undefined) fail('mmap-io is not installed: run `npm ci` first.')
   if (probeAddon() === undefined) return
 
   const compiler = findCompiler()
   requireTools(compiler)
   const target = `Node ${process.versions.node} (${process.platform}-${process.arch})`
   console.log(`mmap-io: building the native module for ${target} …`)
-  buildAddon(compiler)
+  buildAddon(addonDir, compiler)
   const problem = probeAddon()
-  if (problem !== undefined) fail(`mmap-io was built for ${target} but does not work: ${problem}`)
+  if (problem === undefined) {
+    if (isOptional) removeLeftovers(addonDir)
+    return
+  }
+  rmSync(join(addonDir, 'build'), { recursive: true, force: true })
+  fail(`mmap-io was built for ${target} but does not work: ${problem}`)
 }
 
 /** Load mmap-io and map a page in a child process; returns what went wrong, undefined if nothing. */
@@ -51,15 +66,12 @@ function probeAddon() {
   return message ?? (child.signal ? `killed by ${child.signal}` : `exit status ${child.status}`)
 }
 
-function buildAddon(compiler) {
+function buildAddon(addonDir, compiler) {
   // What an interrupted build or another Node left behind.
   rmSync(join(addonDir, 'build'), { recursive: true, force: true })
-  // npm_execpath may also name another package manager.
-  const npmCli = env.npm_execpath
-  const [command, ...firstArgs] =
-    npmCli && basename(npmCli) === 'npm-cli.js' ? [process.execPath, npmCli] : ['npm']
-  const build = spawnSync(command, [...firstArgs, 'rebuild', 'mmap-io', '--ignore-scripts=false'], {
-    cwd: projectDir,
+  const [command, ...args] = isOptional ? nodeGyp() : rebuild()
+  const build = spawnSync(command, args, {
+    cwd: isOptional ? addonDir : projectDir,
     encoding: 'utf8',
     maxBuffer: Number.POSITIVE_INFINITY,
     env: {
@@ -73,9 +85,36 @@ function buildAddon(compiler) {
     }
   })
   if (build.status === 0) return
+  rmSync(join(addonDir, 'build'), { recursive: true, force: true })
   const output = build.error ? String(build.error) : `${build.stdout}${build.stderr}`
   console.error(output.trimEnd().split('\n').slice(-logTailLines).join('\n'))
   fail('mmap-io could not be built; the end of the output of its build is above.')
+}
+
+/** Of an installed package nobody needs what lies between the source and the module. */
+function removeLeftovers(addonDir) {
+  const build = join(addonDir, 'build')
+  for (const name of readdirSync(build)) {
+    if (name !== 'Release') rmSync(join(build, name), { recursive: true })
+  }
+  for (const name of readdirSync(join(build, 'Release'))) {
+    if (name !== 'mmap-io.node') rmSync(join(build, 'Release', name), { recursive: true })
+  }
+}
+
+/** In a checkout, whose .npmrc keeps dependencies from running code: by npm, for this one package. */
+function rebuild() {
+  // npm_execpath may also name another package manager.
+  const npmCli = env.npm_execpath
+  const isNpm = npmCli && basename(npmCli) === 'npm-cli.js'
+  const npm = isNpm ? [process.execPath, npmCli] : ['npm']
+  return [...npm, 'rebuild', 'mmap-io', '--ignore-scripts=false']
+}
+
+/** Within an installation: npm is at work already, and tells which node-gyp it has. */
+function nodeGyp() {
+  const script = env.npm_config_node_gyp
+  return [...(script ? [process.execPath, script] : ['node-gyp']), 'rebuild']
 }
 
 /**
@@ -129,5 +168,5 @@ function findProgram(name) {
 
 function fail(...lines) {
   console.error(lines.join('\n'))
-  process.exit(1)
+  process.exit(isOptional ? 0 : 1)
 }

@@ -5,11 +5,8 @@ import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { affordableFiles } from './config/descriptors.ts'
 import { type Config, listsFolders } from './config/options.ts'
-import type { FileRequest } from './delivery/answer.ts'
-import type { DeliveryContext } from './delivery/context.ts'
-import { Delivery } from './delivery/deliver.ts'
-import { createSelector } from './delivery/headers.ts'
-import { Turns } from './delivery/turns.ts'
+import { createDelivery } from './delivery/create-delivery.ts'
+import type { Delivery } from './delivery/deliver.ts'
 import { FastPath } from './fast-path/fast-path.ts'
 import { Activity } from './metrics/activity.ts'
 import { latencyBounds } from './metrics/latency.ts'
@@ -24,15 +21,17 @@ import { type ErrorsOptions, registerErrors } from './plugins/errors.ts'
 import { followAll } from './plugins/follow.ts'
 import { registerOpsGuard } from './plugins/ops-guard.ts'
 import { registerShedding } from './plugins/shedding.ts'
-import { optionsHandler, registerFiles } from './routes/files.ts'
-import { type Processes, registerEvents, registerFileRows } from './routes/live.ts'
+import { optionsHandler, registerFiles, registerOtherMethods } from './routes/files.ts'
 import { createListing, redirectToListing } from './routes/listing.ts'
+import { type Processes, registerEvents, registerFileRows } from './routes/live.ts'
 import { registerHealth, registerMetrics, type Service } from './routes/ops.ts'
 import { registerPage } from './routes/page.ts'
 import { Readiness } from './routes/readiness.ts'
 import { registerResidency } from './routes/residency.ts'
+import { serviceHost } from './routes/service-host.ts'
 import { registerTry } from './routes/try.ts'
 import { FileList } from './storage/file-list.ts'
+import { mapper } from './storage/native/mapping.ts'
 import { pageBytes } from './storage/native/page-size.ts'
 import { RowsResidency } from './storage/row-residency.ts'
 import { openStorage } from './storage/storage.ts'
@@ -64,8 +63,6 @@ const keepAliveTimeoutMs = 72_000
 // how often connections are looked at for the limits above; sooner means a sharper limit
 const checkIntervalMs = 5_000
 const maxHeaderBytes = 16 * 1024
-// What long answers may copy to sockets in one turn of the event loop: some milliseconds.
-const bytesPerTurn = 8 * 2 ** 20
 
 /**
  * @param version of the program
@@ -79,12 +76,27 @@ export async function buildApp(
   whole?: Service
 ): Promise<App> {
   const core = await createCore(config, log, version, true)
-  const { storage, metrics, observer, warmUp, readiness } = core
+  const { storage, metrics, observer, warmUp, readiness, traces } = core
   const stalls = new StallWatch(config.stallThresholdMs, log)
   const { counters, catalog } = storage
   const server = await createServer({ log, observer, counters })
   const cors = await registerCors(server, config, optionsHandler(observer))
-  const delivery = createDelivery(config, log, core, stalls, cors.always)
+  const delivery = createDelivery({
+    ...config,
+    storage,
+    observer,
+    stalls,
+    log,
+    sendsTiming: config.serverTiming === 'on',
+    isTraced: (secret) => traces.isExpected(secret),
+    commonFields: [
+      'cache-control',
+      config.cacheControl,
+      'x-content-type-options',
+      'nosniff',
+      ...cors.always
+    ]
+  })
   let fastPath: FastPath | undefined
   // a context of its own: metrics and health are asked for most of all under overload
   await server.register((context, _options, done) => {
@@ -93,7 +105,11 @@ export async function buildApp(
       fastPath = createFastPath(server, { config, core, delivery, cors, isShedding })
     }
     const listing = listsFolders(config) ? createListing({ ...config, catalog }) : undefined
-    registerFiles(context, { ...config, catalog, delivery, observer, cors, listing })
+    const host = serviceHost(cors, listing)
+    // the hook of @fastify/cors has nothing to add
+    const routeConfig = { cors: false } as const
+    registerFiles(context, { ...config, catalog, delivery, observer, host, routeConfig })
+    registerOtherMethods(context, config, observer)
     if (listing !== undefined) redirectToListing(context, config.prefix)
     done()
   })
@@ -192,7 +208,7 @@ async function createCore(config: Config, log: Logger, version: string, servesFi
   const maxOpenFiles = Math.min(config.maxOpenFiles, affordableFiles())
   const storage = await openStorage({ ...config, maxOpenFiles, isGuarded: config.guard === 'on' })
   const { mode, guard } = config
-  const metrics = createMetrics(storage, { version, mode, guard, servesFiles })
+  const metrics = createMetrics(storage, { version, mode, guard, mapper, servesFiles })
   const activity = new Activity()
   const slow = new SlowAnswers(mode === 'mmap')
   const withExemplars = config.exemplars === 'on'
@@ -235,44 +251,6 @@ function createFastPath(
     idleTimeoutMs,
     limits: { keepAliveTimeoutMs, headersTimeoutMs, checkIntervalMs }
   })
-}
-
-/** @param corsFields those that every file has in common */
-function createDelivery(
-  config: Config,
-  log: Logger,
-  { storage, observer, traces }: Core,
-  stalls: StallWatch,
-  corsFields: readonly string[]
-): Delivery {
-  const { source, copies, counters, buffers } = storage
-  const { windowBytes, maxRanges } = config
-  const sendsTiming = config.serverTiming === 'on'
-  const context: DeliveryContext = {
-    source,
-    copies,
-    windowBytes,
-    stalls,
-    turns: new Turns(windowBytes, bytesPerTurn),
-    sendsTiming,
-    measuresFaults: observer.logsAccess || sendsTiming,
-    isShortOfBuffers: () => buffers.usedBytes > config.maxBufferedBytes / 2,
-    count: (exchange, source, bytes) => {
-      exchange.sent(source, bytes)
-      counters.bodyBytes[source] += bytes
-    }
-  }
-  const select = createSelector([
-    'cache-control',
-    config.cacheControl,
-    'x-content-type-options',
-    'nosniff',
-    ...corsFields
-  ])
-  const conclude = ({ exchange }: FileRequest, outcome: string) =>
-    observer.conclude(exchange, outcome)
-  const isTraced = (secret: string | string[]) => traces.isExpected(secret)
-  return new Delivery({ storage, context, select, log, maxRanges, conclude, isTraced })
 }
 
 async function createOps(

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * The program: it reads the options and ends with an exit status. It alone calls process.exit. What runs the
  * service is loaded after the options are known to be right, so that --help, --version and a mistake load no native

@@ -249,6 +249,7 @@ export const options = {
   },
   opsHost: {
     flag: 'ops-host',
+    group: 'operations',
     value: 'ADDRESS',
     default: '127.0.0.1',
     help: 'where the ops port listens, whatever --host is',
@@ -256,6 +257,7 @@ export const options = {
   },
   opsToken: {
     flag: 'ops-token',
+    group: 'operations',
     value: 'TOKEN',
     default: 'none',
     help: 'each route of the ops port but /healthz and /readyz wants it, as a Bearer token; a variable hides it from other users',
@@ -264,6 +266,7 @@ export const options = {
   },
   publicOps: {
     flag: 'public-ops',
+    group: 'operations',
     value: 'on|off',
     default: 'off',
     help: 'on: /metrics on the main port too. /healthz and /readyz are there when there is no ops port',

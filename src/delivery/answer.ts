@@ -12,6 +12,14 @@ export interface FileRequest {
   readonly fields: RequestFields
   /** header fields that depend on the request: name, value, name, value … */
   readonly extraFields: readonly string[]
+  /** in the place of the type that the file's name tells */
+  readonly contentType?: string | undefined
+  /**
+   * Called with an answer that is planned, before its first byte; it may change the two above.
+   * @returns undefined once the answer may begin; otherwise when to look at the file again, and to ask again
+   * @throws what the request is refused with
+   */
+  prepare?(answer: Answer): Promise<void> | undefined
 }
 
 /** What HTTP needs to know of a file: computed once for each content, used by every request. */

@@ -24,7 +24,7 @@ export interface DeliveryOptions {
   /** whether a request with this `traceField` is the live page's own, which is told what it cost */
   readonly isTraced?: (secret: string | string[]) => boolean
   readonly select: (file: OpenFile) => Selected
-  readonly log: Logger
+  readonly log: Pick<Logger, 'debug' | 'warn' | 'error'>
   /** most ranges in one request; with more the Range field is ignored */
   readonly maxRanges: number
   /** the answer is over: `complete`, or why it was aborted */
@@ -56,11 +56,16 @@ export class Delivery {
 
   /**
    * Answer a request about a file that was looked at in this turn of the event loop.
-   * @returns `cold` or `long` when that would have to wait: nothing has happened then, see `answerImmediately`
+   * @returns `cold` or `long` when that would have to wait: nothing was sent then, see `answerImmediately`
+   * @throws what `prepare` of the request throws
    */
   tryNow(request: FileRequest, file: OpenFile): Delivered | Waiting {
-    const answer = this.#answerOf(request, file)
+    let answer = this.#answerOf(request, file)
     if (isError(answer)) return answer
+    if (request.prepare !== undefined) {
+      if (request.prepare(answer) !== undefined) return 'long'
+      answer = this.#answerOf(request, file)
+    }
     try {
       const outcome = answerImmediately(answer, this.#contextOf(request))
       if (outcome === 'cold' || outcome === 'long') return outcome
@@ -80,7 +85,7 @@ export class Delivery {
    * Answer a request about a path.
    * @param tried what `tryNow` has found for it a moment ago
    * @returns the answer when it is 412 or 416, of which nothing is sent: it is the caller's
-   * @throws StorageError when it must be refused: nothing was sent
+   * @throws StorageError when it must be refused, or what `prepare` of the request throws: nothing was sent
    */
   async deliver(request: FileRequest, path: string, tried?: Waiting): Promise<Delivered> {
     const { catalog } = this.#options.storage
@@ -100,8 +105,16 @@ export class Delivery {
           exchange.waited('change', performance.now() - openedAtMs)
           continue
         }
-        const answer = this.#answerOf(request, file)
+        let answer = this.#answerOf(request, file)
         if (isError(answer)) return answer
+        if (request.prepare !== undefined) {
+          const prepared = request.prepare(answer)
+          if (prepared !== undefined) {
+            await prepared
+            continue
+          }
+          answer = this.#answerOf(request, file)
+        }
         if (await this.#send(answer, patience, known)) return 'done'
       } finally {
         file.release()
@@ -193,7 +206,12 @@ export class Delivery {
   #answerOf(request: FileRequest, file: OpenFile): Answer {
     const { select, maxRanges } = this.#options
     const selected = select(file)
-    const plan = planResponse(request.method, request.fields, selected.representation, maxRanges)
+    const { contentType } = request
+    const representation =
+      contentType === undefined
+        ? selected.representation
+        : { ...selected.representation, contentType }
+    const plan = planResponse(request.method, request.fields, representation, maxRanges)
     request.exchange.selected(file, plan.body)
     return { request, file, selected, plan, phase: 'planned' }
   }

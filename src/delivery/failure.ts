@@ -1,4 +1,5 @@
 /** How each error of a delivery ends: before the first byte in an error answer, after it in a reset. */
+import type { Logger } from 'pino'
 import { StorageError } from '../storage/errors.ts'
 import { SendError } from './sink.ts'
 
@@ -53,6 +54,16 @@ export function refusalOf(error: StorageError): Refusal {
         log: { level: 'error', message: 'the file could not be read' }
       }
   }
+}
+
+export function logRefusal(
+  { code, path, offset, reason }: StorageError,
+  refusal: Refusal,
+  log: Pick<Logger, 'debug' | 'warn' | 'error'>
+): void {
+  if (refusal.log === undefined) return
+  const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
+  log[refusal.log.level](details, refusal.log.message)
 }
 
 /** After the first byte: why a connection is reset before its Content-Length is reached; a label of the counter. */

@@ -59,6 +59,17 @@ export function decodeCarefully(
   } catch {
     return undefined
   }
+  return checkPath(path, options)
+}
+
+/**
+ * What `decodeRequestPath` asks of a path that is decoded already.
+ * @returns the path itself; undefined when no file can have it or none may be reached by it
+ */
+export function checkPath(
+  path: string,
+  options: { readonly dotfiles: 'allow' | 'deny' }
+): string | undefined {
   if (path.includes('\0') || Buffer.byteLength(path) > maxPathBytes) return undefined
   for (const name of path.split('/')) {
     if (name === '' || name === '.' || name === '..') return undefined

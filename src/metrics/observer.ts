@@ -7,10 +7,11 @@ import type { Metrics } from './registry.ts'
 import type { SlowAnswers } from './slow.ts'
 
 export interface ObserverOptions {
-  readonly metrics: Metrics
+  readonly metrics: Pick<Metrics, 'duration' | 'firstByte'>
   readonly log: Logger
-  readonly activity: Activity
-  readonly slow: SlowAnswers
+  /** undefined: nobody will look at it, as in an app of others */
+  readonly activity?: Activity
+  readonly slow?: SlowAnswers
   /** exemplars name the request that a bucket saw last */
   readonly withExemplars: boolean
 }
@@ -44,8 +45,8 @@ export class Observer {
     if (file !== undefined) {
       const { activity, slow } = this.#options
       const bytes = exchange.mappedBytes + exchange.readBytes
-      activity.count(file.path, file.size, exchange.parts, bytes, nowMs)
-      slow.consider(exchange, outcome, nowMs)
+      activity?.count(file.path, file.size, exchange.parts, bytes, nowMs)
+      slow?.consider(exchange, outcome, nowMs)
     }
     if (this.logsAccess) this.#logAccess(exchange, id, outcome, nowMs)
   }

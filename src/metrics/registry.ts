@@ -18,6 +18,8 @@ export interface MetricsInfo {
   readonly version: string
   readonly mode: string
   readonly guard: string
+  /** what maps files: mmap-io, or koffi where it could not be built */
+  readonly mapper: string
   /** the parent of workers does not */
   readonly servesFiles: boolean
 }
@@ -27,16 +29,39 @@ export interface MetricsInfo {
 const misnamed = ['handles', 'requests', 'resources'].map((what) => `nodejs_active_${what}_total`)
 
 /** A registry of its own for each service, so that two in one process (tests) do not share numbers. */
-export function createMetrics(
-  storage: Storage,
-  { version, mode, guard, servesFiles }: MetricsInfo
-): Metrics {
+export function createMetrics(storage: Storage, info: MetricsInfo): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   for (const name of misnamed) registry.removeSingleMetric(name)
   registerPageFaults(registry)
-  registerStorageMetrics(registry, storage)
+  const files = registerFileMetrics(registry, storage, info)
   const fastPath = registerFastPath(registry)
+  // of several processes the sum is taken
+  new Gauge({
+    name: 'range_server_workers',
+    help: 'Processes that serve files',
+    registers: [registry]
+  }).set(info.servesFiles ? 1 : 0)
+  return { registry, ...files, fastPath }
+}
+
+export type FileMetrics = Pick<Metrics, 'registry' | 'duration' | 'firstByte'>
+
+/** Those of the files alone, and not of the process: for an app that has the plugin. */
+export function createFileMetrics(
+  storage: Storage,
+  info: Omit<MetricsInfo, 'servesFiles'>
+): FileMetrics {
+  const registry = new Registry()
+  return { registry, ...registerFileMetrics(registry, storage, info) }
+}
+
+function registerFileMetrics(
+  registry: Registry,
+  storage: Storage,
+  { version, mode, guard, mapper }: Omit<MetricsInfo, 'servesFiles'>
+): Omit<FileMetrics, 'registry'> {
+  registerStorageMetrics(registry, storage)
   const duration = new LatencyHistogram(
     'http_request_duration_seconds',
     "From the request's headers to the last byte handed to the kernel"
@@ -51,16 +76,10 @@ export function createMetrics(
   new Gauge({
     name: 'range_server_info',
     help: 'Constant 1; what runs, in its labels',
-    labelNames: ['version', 'mode', 'guard'],
+    labelNames: ['version', 'mode', 'guard', 'mapper'],
     registers: [registry]
-  }).set({ version, mode, guard }, 1)
-  // of several processes the sum is taken
-  new Gauge({
-    name: 'range_server_workers',
-    help: 'Processes that serve files',
-    registers: [registry]
-  }).set(servesFiles ? 1 : 0)
-  return { registry, duration, firstByte, fastPath }
+  }).set({ version, mode, guard, mapper }, 1)
+  return { duration, firstByte }
 }
 
 /** The plain values of every metric of this process. */

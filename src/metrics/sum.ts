@@ -21,12 +21,12 @@ export class WorkerMetrics {
     const last = this.#latest.get(worker) ?? []
     this.#latest.delete(worker)
     const lasting = last.filter(({ type }) => isLasting(type))
-    if (lasting.length > 0) this.#ofTheGone = sum([this.#ofTheGone, lasting])
+    if (lasting.length > 0) this.#ofTheGone = sumMetrics([this.#ofTheGone, lasting])
   }
 
   /** @param own metrics of the process that asks */
   total(own: readonly MetricJson[]): MetricJson[] {
-    return sum([own, ...this.#latest.values(), this.#ofTheGone])
+    return sumMetrics([own, ...this.#latest.values(), this.#ofTheGone])
   }
 }
 
@@ -34,7 +34,8 @@ function isLasting(type: unknown): boolean {
   return type === 'counter' || type === 'histogram'
 }
 
-function sum(processes: readonly (readonly MetricJson[])[]): MetricJson[] {
+/** @param processes what each of them has counted */
+export function sumMetrics(processes: readonly (readonly MetricJson[])[]): MetricJson[] {
   const metrics = processes.map((process) => process.map(withAggregator))
   const registry = AggregatorRegistry.aggregate(metrics as never)
   // what aggregate() makes answers synchronously, with plain values

@@ -1,7 +1,7 @@
 /** Every error becomes an answer here: in the shape of @fastify/sensible, with our own words and no path of the machine. */
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
-import { refusalOf } from '../delivery/failure.ts'
+import { logRefusal, refusalOf } from '../delivery/failure.ts'
 import type { Observer } from '../metrics/observer.ts'
 import { type Counters, countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
@@ -35,12 +35,8 @@ export function registerErrors(
 }
 
 function refuse(error: StorageError, log: Logger, reply: FastifyReply): FastifyReply {
-  const { code, path, offset, reason } = error
   const refusal = refusalOf(error)
-  if (refusal.log !== undefined) {
-    const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
-    log[refusal.log.level](details, refusal.log.message)
-  }
+  logRefusal(error, refusal, log)
   if (refusal.retryAfter !== undefined) reply.header('retry-after', refusal.retryAfter)
   switch (refusal.status) {
     case 404:

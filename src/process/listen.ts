@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from '../config/options.ts'
 import { sampleFolder } from '../config/package.ts'
+import { mapper } from '../storage/native/mapping.ts'
 import { cannotListen } from './cannot-serve.ts'
 import { isForPeople } from './log.ts'
 import { startLines } from './start-lines.ts'
@@ -70,7 +71,7 @@ export function logListening(
     if (log.isLevelEnabled('info')) process.stdout.write(startLines(config, url, opsUrl))
     return
   }
-  log.info({ url, opsUrl, mode, guard, workers, root }, 'listening')
+  log.info({ url, opsUrl, mode, guard, mapper, workers, root }, 'listening')
   if (root === sampleFolder) {
     process.stderr.write(`Try it:  curl -r 0-99 ${url}README.txt\n`)
   }

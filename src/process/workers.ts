@@ -49,7 +49,6 @@ export class Workers {
   #isEnding = false
   // however many scrapes there are at once; one that comes while a worker is waited for gets the next collection
   readonly #collection = new SharedWork(() => this.#collect())
-  #reporting: Promise<void> = Promise.resolve()
   #lastQuestion = 0
 
   constructor(options: WorkersOptions) {

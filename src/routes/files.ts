@@ -1,31 +1,28 @@
-/** GET, HEAD and OPTIONS of files: from Fastify's request to a delivery, and from its refusals to Fastify's reply. */
+/** The routes of files. */
 import { METHODS } from 'node:http'
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
-import type { Answer, FileRequest } from '../delivery/answer.ts'
-import type { Delivery, Waiting } from '../delivery/deliver.ts'
-import { errorFields } from '../delivery/headers.ts'
+import type {
+  FastifyContextConfig,
+  FastifyInstance,
+  FastifyRequest,
+  RouteHandlerMethod
+} from 'fastify'
+import type { FileRequest } from '../delivery/answer.ts'
 import { decodeRequestPath } from '../http/request-path.ts'
 import { pathBehind } from '../http/request-target.ts'
-import type { Exchange } from '../metrics/exchange.ts'
 import type { Observer } from '../metrics/observer.ts'
-import type { CorsFields } from '../plugins/cors.ts'
-import { exchangeOf, follow } from '../plugins/follow.ts'
-import type { Catalog } from '../storage/catalog.ts'
-import { StorageError } from '../storage/errors.ts'
-import type { Listing } from './listing.ts'
-import { sinkFor, turnOf } from './response-sink.ts'
+import { follow } from '../plugins/follow.ts'
+import { FileAnswers, type FileAnswersOptions } from './file-answers.ts'
 
 const allowedMethods = 'GET, HEAD, OPTIONS'
 
-export interface FilesOptions {
+export interface FilesOptions<Requested extends FileRequest> extends FileAnswersOptions<Requested> {
+  /** as a whole, with that of Fastify's context */
   readonly prefix: string
   readonly dotfiles: 'allow' | 'deny'
-  readonly catalog: Catalog
-  readonly delivery: Delivery
-  readonly observer: Observer
-  readonly cors: CorsFields
-  /** answers for folders; undefined: they are not found */
-  readonly listing?: Listing | undefined
+  /** whether a path may be asked for; default: every one */
+  readonly allows?: ((path: string, request: FastifyRequest) => boolean) | undefined
+  /** `config` of the routes */
+  readonly routeConfig?: FastifyContextConfig
 }
 
 /** Of OPTIONS: what may be asked; the answer to a preflight is on the reply already. */
@@ -36,13 +33,34 @@ export function optionsHandler(observer: Observer): RouteHandlerMethod {
   }
 }
 
-export function registerFiles(app: FastifyInstance, options: FilesOptions): void {
-  const { prefix, catalog, delivery, observer, cors, listing } = options
+/** GET and HEAD. @returns what gives their answers */
+export function registerFiles<Requested extends FileRequest>(
+  app: FastifyInstance,
+  options: FilesOptions<Requested>
+): FileAnswers<Requested> {
+  const { prefix, allows, routeConfig: config = {} } = options
+  const url = `${prefix.slice(app.prefix.length)}*`
+  const route = `${prefix}*`
+  const answers = new FileAnswers(options)
+  const handle: RouteHandlerMethod = (request, reply) => {
+    // the raw target: decoded once, and by our own rules
+    const encoded = pathBehind(prefix, request.raw.url ?? '')
+    const path = encoded === undefined ? undefined : decodeRequestPath(encoded, options)
+    const isAllowed = path === undefined || allows === undefined || allows(path, request)
+    return answers.give(request, reply, isAllowed ? path : undefined, route)
+  }
+  app.get(url, { exposeHeadRoute: false, config }, handle)
+  app.head(url, { config }, handle)
+  return answers
+}
+
+/** OPTIONS, and the methods that are not allowed: of the service, which answers every request below its prefix. */
+export function registerOtherMethods(
+  app: FastifyInstance,
+  { prefix }: { readonly prefix: string },
+  observer: Observer
+): void {
   const url = `${prefix}*`
-  // the plugin's hook has nothing to add
-  const ownsCors = { config: { cors: false } } as const
-  app.get(url, { exposeHeadRoute: false, ...ownsCors }, handle)
-  app.head(url, ownsCors, handle)
   if (!app.hasRoute({ method: 'OPTIONS', url })) app.options(url, optionsHandler(observer))
   for (const method of METHODS) {
     if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
@@ -57,88 +75,4 @@ export function registerFiles(app: FastifyInstance, options: FilesOptions): void
     },
     handler: () => {}
   })
-
-  /** From parsed request to the socket without an await, if the file is known and its bytes are resident. */
-  function handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined {
-    const exchange = exchangeOf(request, url)
-    const path = pathOf(request)
-    const turn = turnOf(reply.raw)
-    if (turn === undefined && path !== undefined) {
-      const file = catalog.known(path)
-      const fileRequest = file && fileRequestOf(exchange, request, reply)
-      const delivered = fileRequest && delivery.tryNow(fileRequest, file)
-      if (delivered === 'done') return undefined
-      if (delivered === 'cold' || delivered === 'long') {
-        return handleSlowly(exchange, request, reply, path, { tried: delivered })
-      }
-      if (delivered !== undefined) {
-        follow(observer, request, reply, exchange)
-        addCorsFields(request, reply)
-        return Promise.resolve(refuse(delivered, reply))
-      }
-    }
-    return handleSlowly(exchange, request, reply, path, { turn })
-  }
-
-  async function handleSlowly(
-    exchange: Exchange,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    path: string | undefined,
-    { turn, tried }: { turn?: Promise<boolean> | undefined; tried?: Waiting }
-  ): Promise<unknown> {
-    follow(observer, request, reply, exchange)
-    if (turn !== undefined && !(await turn)) return reply.hijack()
-    // errors are answered by way of the reply
-    addCorsFields(request, reply)
-    try {
-      if (path === undefined) throw new StorageError('NOT_FOUND', '', { reason: 'path refused' })
-      const fileRequest = fileRequestOf(exchange, request, reply)
-      const delivered = await delivery.deliver(fileRequest, path, tried)
-      if (delivered !== 'done') return refuse(delivered, reply)
-    } catch (error) {
-      const isMissing = error instanceof StorageError && error.code === 'NOT_FOUND'
-      const listed = isMissing ? await listing?.answer(request, reply, path) : undefined
-      if (listed === undefined) throw error
-      return listed
-    }
-    // a client that went before the first byte: there is nothing to answer
-    if (!reply.sent) reply.hijack()
-    return reply
-  }
-
-  function pathOf(request: FastifyRequest): string | undefined {
-    // the raw target: decoded once, and by our own rules
-    const encoded = pathBehind(prefix, request.raw.url ?? '')
-    return encoded === undefined ? undefined : decodeRequestPath(encoded, options)
-  }
-
-  function fileRequestOf(
-    exchange: Exchange,
-    request: FastifyRequest,
-    reply: FastifyReply
-  ): FileRequest {
-    return {
-      exchange,
-      sink: sinkFor(reply.raw, () => void reply.hijack()),
-      method: request.method === 'HEAD' ? 'HEAD' : 'GET',
-      fields: request.headers,
-      extraFields: cors.of(request.headers.origin)
-    }
-  }
-
-  /** 412 and 416: as errors of the application look. */
-  function refuse(answer: Answer, reply: FastifyReply): FastifyReply {
-    addFields(reply, errorFields(answer))
-    return answer.plan.status === 412 ? reply.preconditionFailed() : reply.rangeNotSatisfiable()
-  }
-
-  function addCorsFields(request: FastifyRequest, reply: FastifyReply): void {
-    addFields(reply, cors.always)
-    addFields(reply, cors.of(request.headers.origin))
-  }
-}
-
-function addFields(reply: FastifyReply, fields: readonly string[]): void {
-  for (let i = 0; i + 1 < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1])
 }

@@ -1,5 +1,6 @@
 /** Sinks for a response of node:http: on a plain socket, and on everything else (TLS, HTTP/2, injected requests). */
-import type { ServerResponse } from 'node:http'
+import { ServerResponse } from 'node:http'
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import { type FieldBlock, SendError, type Sink } from '../delivery/sink.ts'
 import { descriptorOf, SocketSink } from '../delivery/socket-sink.ts'
 
@@ -25,7 +26,8 @@ interface Head {
  * the portable sink does without.
  */
 function knowsItsHead(response: ServerResponse): response is ServerResponse & Head {
-  return '_header' in response && '_headerSent' in response
+  // what HTTP/2 has in its place has a member of this name, too
+  return response instanceof ServerResponse && '_header' in response && '_headerSent' in response
 }
 
 /**
@@ -83,9 +85,8 @@ class PortableSink implements Sink {
 
   begin(status: number, common: FieldBlock, own: readonly string[]): void {
     this.#whenBegun()
-    const fields = [...common.fields, ...own]
-    for (let i = 0; i + 1 < fields.length; i += 2) {
-      this.#response.setHeader(fields[i] as string, fields[i + 1] as string)
+    for (const [name, values] of grouped([...common.fields, ...own])) {
+      this.#response.setHeader(name, values.length === 1 ? (values[0] as string) : values)
     }
     this.#response.writeHead(status)
   }
@@ -114,8 +115,23 @@ class PortableSink implements Sink {
   }
 
   abort(): void {
-    this.#response.destroy()
+    const { stream } = this.#response as { stream?: ServerHttp2Stream }
+    // a stream of HTTP/2 that is only destroyed ends without an error
+    if (stream === undefined) this.#response.destroy()
+    else stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
+}
+
+/** @param fields name, value, name, value …; a name may come more than once, as that of Set-Cookie */
+function grouped(fields: readonly string[]): ReadonlyMap<string, string[]> {
+  const values = new Map<string, string[]>()
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const [name, value] = [fields[i] as string, fields[i + 1] as string]
+    const others = values.get(name)
+    if (others === undefined) values.set(name, [value])
+    else others.push(value)
+  }
+  return values
 }
 
 // Pipelined requests that wait for their turn, beyond which no more are read from a connection.

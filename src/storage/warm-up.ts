@@ -1,9 +1,9 @@
 /** Files that are to be in memory before the service is ready: found, read at a bounded rate, and asked about. */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { glob } from 'tinyglobby'
 import type { ByteRange } from '../http/byte-range.ts'
 import { StorageError } from './errors.ts'
+import { matchingFiles } from './matching-files.ts'
 import type { OpenFile } from './open-file.ts'
 import { mapResidency } from './residency-map.ts'
 import type { Storage } from './storage.ts'
@@ -125,16 +125,11 @@ export class WarmUp {
   }
 
   async #targets(): Promise<readonly Target[]> {
-    const { root, dotfiles } = this.#options
     const targets: Target[] = []
     for (const pattern of this.#options.warm) {
-      const paths = await glob([pattern.glob], {
-        cwd: root,
-        dot: dotfiles === 'allow',
-        onlyFiles: true
-      })
+      const paths = await matchingFiles(pattern.glob, this.#options)
       if (paths.length === 0) this.#log.warn({ glob: pattern.glob }, 'no file to warm')
-      for (const path of paths.sort()) targets.push({ path, range: pattern.range })
+      for (const path of paths) targets.push({ path, range: pattern.range })
     }
     return targets
   }

@@ -39,7 +39,10 @@ describe('metrics', () => {
       assert.match(text, new RegExp(`^# HELP ${name} .+`, 'm'))
       assert.match(text, new RegExp(`^# TYPE ${name} ${type}$`, 'm'))
     }
-    assert.match(text, /^range_server_info\{version="[\d.]+",mode="mmap",guard="on"\} 1$/m)
+    assert.match(
+      text,
+      /^range_server_info\{version="[\d.]+",mode="mmap",guard="on",mapper="mmap-io"\} 1$/m
+    )
   })
 
   it('come as OpenMetrics where that is asked for, with exemplars by option', async (t) => {

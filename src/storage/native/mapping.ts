@@ -6,7 +6,6 @@
  * compressor or TLS would be a SIGBUS that ends the process and that JavaScript cannot catch. Never listen for
  * SIGBUS: with a listener the process hangs instead of dying.
  */
-import mmapIo from 'mmap-io'
 import { addressOf, errno, errorName, libc, viewOf } from './libc.ts'
 import { pageBytes } from './page-size.ts'
 
@@ -31,7 +30,10 @@ export class MappingError extends Error {
 interface MmapIo {
   map(size: number, protection: number, flags: number, fd: number, offset: number): Buffer
 }
-const addon = mmapIo as unknown as MmapIo
+const mmapIo = loadMmapIo()
+
+/** What maps below `mmapIoReach`: mmap-io, or koffi on a machine where mmap-io could not be built. */
+export const mapper: 'mmap-io' | 'koffi' = mmapIo === undefined ? 'koffi' : 'mmap-io'
 
 // <sys/mman.h>, the same on every architecture that Linux and Node share
 const PROT_NONE = 0
@@ -55,8 +57,8 @@ export const mmapIoReach = 2 ** 31
  * @see mmap(2); https://github.com/ozra/mmap-io/issues/31
  */
 export function map(fd: number, offset: number, length: number): Mapping {
-  if (offset + length < mmapIoReach) {
-    const bytes = mapByMmapIo(fd, offset, length)
+  if (mmapIo !== undefined && offset + length < mmapIoReach) {
+    const bytes = mapByMmapIo(mmapIo, fd, offset, length)
     return { bytes, address: addressOf(bytes) }
   }
   const address = mapByLibc(fd, offset, length)
@@ -65,7 +67,7 @@ export function map(fd: number, offset: number, length: number): Mapping {
   return { bytes, address }
 }
 
-function mapByMmapIo(fd: number, offset: number, length: number): Buffer {
+function mapByMmapIo(addon: MmapIo, fd: number, offset: number, length: number): Buffer {
   try {
     return addon.map(length, PROT_READ, MAP_SHARED, fd, offset)
   } catch (error) {
@@ -74,6 +76,16 @@ function mapByMmapIo(fd: number, offset: number, length: number): Buffer {
     throw new MappingError(number === undefined ? 'unknown' : errorName(Number(number)), {
       cause: error
     })
+  }
+}
+
+// It is compiled when it is installed, and an optional dependency. Its absence has many forms: not installed, not
+// built, built for another Node or another C library.
+function loadMmapIo(): MmapIo | undefined {
+  try {
+    return require('mmap-io') as MmapIo
+  } catch {
+    return undefined
   }
 }
 
