@@ -17,6 +17,8 @@ import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { freePort } from './processes.mjs'
+import { median } from './statistics.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -63,11 +65,11 @@ async function compare() {
   for (let round = 0; round <= rounds; round++) {
     for (const { name, port } of servers) {
       const rate = oneRequestPerConnection(port)
-      const { slowest, median } = await firstAnswers(port)
+      const first = await firstAnswers(port)
       if (round === 0) continue // to warm up
       results.get(name).rate.push(rate)
-      results.get(name).slowest.push(slowest)
-      results.get(name).median.push(median)
+      results.get(name).slowest.push(first.slowest)
+      results.get(name).median.push(first.median)
     }
   }
   const reference = results.get('nginx')
@@ -77,8 +79,8 @@ async function compare() {
   console.log('| --- | --- | --- | --- |')
   for (const [name, result] of results) {
     const cell = (key, digits, unit) => {
-      const value = medianOf(result[key])
-      return `${value.toFixed(digits)} ${unit} (${(value / medianOf(reference[key])).toFixed(2)})`
+      const value = median(result[key])
+      return `${value.toFixed(digits)} ${unit} (${(value / median(reference[key])).toFixed(2)})`
     }
     console.log(
       `| ${name} | ${cell('slowest', 0, 'ms')} | ${cell('median', 0, 'ms')} | ${cell('rate', 0, '/s')} |`
@@ -119,15 +121,6 @@ function start(command) {
 function pinned(cpu, command) {
   const canPin = os.cpus().length > 1 && spawnSync('taskset', ['-c', `${cpu}`, 'true']).status === 0
   return canPin ? ['taskset', '-c', `${cpu}`, ...command] : command
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function untilAnswered(port) {
@@ -205,13 +198,5 @@ async function burst() {
     })
   )
   for (const socket of open) socket.destroy()
-  process.stdout.write(JSON.stringify({ slowest: Math.max(...times), median: medianOf(times) }))
-}
-
-function medianOf(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  const middle = sorted.length / 2
-  return sorted.length % 2 === 1
-    ? sorted[Math.floor(middle)]
-    : (sorted[middle - 1] + sorted[middle]) / 2
+  process.stdout.write(JSON.stringify({ slowest: Math.max(...times), median: median(times) }))
 }

@@ -11,6 +11,7 @@ import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
+import { median } from './statistics.mjs'
 
 const require = createRequire(import.meta.url)
 const dist = (file) => require(`../dist/${file}.js`)
@@ -154,10 +155,6 @@ async function measureOwn(connection) {
 async function settled(connection) {
   do await new Promise((resolve) => setImmediate(resolve))
   while (connection.drain() === 0)
-}
-
-function median(numbers) {
-  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
 }
 
 const wanted = process.argv.slice(2)

@@ -2,14 +2,14 @@
 // the files. Are files spread by path, does a dead replica take only its own share, does it get that back, and
 // how many requests fail meanwhile?  node scripts/check-haproxy.mjs [SECONDS of load per step, 5]
 // Needs haproxy on PATH (Debian: apt-get install haproxy) and a built project. Exit status 1 when a claim fails.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import http from 'node:http'
-import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { claim, exitStatus, freePort, request, sleep, start, stopAll, until } from './processes.mjs'
 
 const project = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const stepMs = Number(process.argv[2] ?? 5) * 1000
@@ -18,17 +18,15 @@ const fileBytes = 256 * 1024
 const bigBytes = 64 * 1024 * 1024
 const names = Array.from({ length: fileCount }, (_, i) => `tiles/${i % 20}/${i}.bin`)
 const replicas = [1, 2, 3].map((id) => ({ id, root: '', port: 0, opsPort: 0, child: undefined }))
-const children = new Set()
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'check-haproxy-'))
-let failedClaims = 0
 
 try {
   await main()
 } finally {
-  for (const child of children) child.kill('SIGKILL')
+  stopAll()
   fs.rmSync(folder, { recursive: true, force: true })
 }
-process.exit(failedClaims === 0 ? 0 : 1)
+process.exit(exitStatus())
 
 async function main() {
   if (spawnSync('haproxy', ['-v']).error !== undefined) throw new Error('haproxy is not on PATH')
@@ -258,61 +256,7 @@ async function downloadWithResume(origin) {
   return { attempts, isWhole: Buffer.concat(parts).equals(expected) }
 }
 
-/** @returns undefined when the connection failed or the body broke off */
-function request(url, options = {}) {
-  return new Promise((resolve) => {
-    const ask = http.request(url, { agent: false, timeout: 10_000, ...options }, (response) => {
-      const chunks = []
-      response.on('data', (chunk) => chunks.push(chunk))
-      response.on('error', () => resolve(undefined))
-      response.on('end', () =>
-        resolve({
-          status: response.statusCode,
-          headers: response.headers,
-          body: Buffer.concat(chunks)
-        })
-      )
-    })
-    ask.on('timeout', () => ask.destroy())
-    ask.on('error', () => resolve(undefined))
-    ask.end()
-  })
-}
-
-function start(command, args) {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] })
-  children.add(child)
-  child.once('exit', () => children.delete(child))
-  return child
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function until(holds) {
-  const endMs = performance.now() + 20_000
-  while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error('waited 20 s in vain')
-    await sleep(50)
-  }
-}
-
 /** Until HAProxy's checks, one a second, have noticed. */
 function settle(checks) {
   return sleep((checks + 1) * 1000)
-}
-
-function sleep(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-function claim(text, holds, details) {
-  if (!holds) failedClaims++
-  console.log(`${holds ? 'ok  ' : 'FAIL'}  ${text}: ${details}`)
 }
