@@ -16,11 +16,13 @@ import { Reader } from './metrics/reading.ts'
 import { createMetrics, type Metrics, readMetrics } from './metrics/registry.ts'
 import { SlowAnswers } from './metrics/slow.ts'
 import { StallWatch } from './metrics/stalls.ts'
+import { clientAddress } from './plugins/client-address.ts'
 import { type CorsFields, registerCors } from './plugins/cors.ts'
 import { type ErrorsOptions, registerErrors } from './plugins/errors.ts'
 import { followAll } from './plugins/follow.ts'
 import { registerOpsGuard } from './plugins/ops-guard.ts'
 import { registerShedding } from './plugins/shedding.ts'
+import { clientErrorHandler, registerStrictHttp } from './plugins/strict-http.ts'
 import { optionsHandler, registerFiles, registerOtherMethods } from './routes/files.ts'
 import { createListing, redirectToListing } from './routes/listing.ts'
 import { type Processes, registerEvents, registerFileRows } from './routes/live.ts'
@@ -100,7 +102,7 @@ export async function buildApp(
   let fastPath: FastPath | undefined
   // a context of its own: metrics and health are asked for most of all under overload
   await server.register((context, _options, done) => {
-    const isShedding = registerShedding(context, config, observer)
+    const isShedding = registerShedding(context, config, { observer, counters })
     if (config.fastPath === 'on') {
       fastPath = createFastPath(server, { config, core, delivery, cors, isShedding })
     }
@@ -211,8 +213,15 @@ async function createCore(config: Config, log: Logger, version: string, servesFi
   const metrics = createMetrics(storage, { version, mode, guard, mapper, servesFiles })
   const activity = new Activity()
   const slow = new SlowAnswers(mode === 'mmap')
-  const withExemplars = config.exemplars === 'on'
-  const observer = new Observer({ metrics, log, activity, slow, withExemplars })
+  const observer = new Observer({
+    metrics,
+    log,
+    activity,
+    slow,
+    logsAccess: config.accessLog === 'on',
+    addressOf: clientAddress(config.trustProxy),
+    withExemplars: config.exemplars === 'on'
+  })
   const warmUp = new WarmUp(config, storage, log)
   const readiness = new Readiness(storage.catalog, warmUp)
   const traces = new Traces()
@@ -247,6 +256,8 @@ function createFastPath(
     corsAlways: cors.always,
     isShedding,
     conclude: (exchange) => observer.conclude(exchange),
+    meet: (exchange, fields, address) => observer.meet(exchange, fields, address),
+    logsAccess: observer.logsAccess,
     counters: metrics.fastPath,
     idleTimeoutMs,
     limits: { keepAliveTimeoutMs, headersTimeoutMs, checkIntervalMs }
@@ -306,6 +317,7 @@ async function createServer(errors: ErrorsOptions): Promise<FastifyInstance> {
     keepAliveTimeout: keepAliveTimeoutMs,
     requestTimeout: 2 * headersTimeoutMs,
     forceCloseConnections: 'idle',
+    clientErrorHandler: clientErrorHandler(errors.observer),
     http: {
       headersTimeout: headersTimeoutMs,
       connectionsCheckingInterval: checkIntervalMs,
@@ -316,5 +328,6 @@ async function createServer(errors: ErrorsOptions): Promise<FastifyInstance> {
   server.server.on('connection', (socket) => socket.setMaxListeners(0))
   await server.register(sensible)
   registerErrors(server, errors)
+  registerStrictHttp(server, errors.observer)
   return server
 }

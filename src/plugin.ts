@@ -106,7 +106,13 @@ async function openFiles(
   }
   // the app logs its answers itself
   const silent = pino({ level: 'silent' }, { write: () => {} })
-  const observer = new Observer({ metrics, log: silent, withExemplars: false })
+  const observer = new Observer({
+    metrics,
+    log: silent,
+    logsAccess: false,
+    addressOf: () => undefined,
+    withExemplars: false
+  })
   const delivery = createDelivery({
     ...config,
     storage,

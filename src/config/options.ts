@@ -8,6 +8,7 @@ import { affordableConnections } from './descriptors.ts'
 import { sampleFolder } from './package.ts'
 import { pageBytes } from './page-size.ts'
 import {
+  addressList,
   bearerToken,
   corsOrigins,
   duration,
@@ -271,6 +272,22 @@ export const options = {
     default: 'off',
     help: 'on: /metrics on the main port too. /healthz and /readyz are there when there is no ops port',
     parse: oneOf('on', 'off')
+  },
+  accessLog: {
+    flag: 'access-log',
+    group: 'operations',
+    value: 'on|off',
+    default: 'off',
+    help: 'on: a line in the log for each answer, at level info: who asked, for what, and what it was given',
+    parse: oneOf('on', 'off')
+  },
+  trustProxy: {
+    flag: 'trust-proxy',
+    group: 'operations',
+    value: 'LIST',
+    default: 'none',
+    help: 'proxies whose X-Forwarded-For is believed for the address in the log: addresses and CIDRs, separated by commas',
+    parse: addressList
   },
   serverTiming: {
     flag: 'server-timing',

@@ -1,5 +1,6 @@
 /** From the text of an option to its value, one parser for each kind of value. */
 import { accessSync, constants, statSync } from 'node:fs'
+import { isIP } from 'node:net'
 import path from 'node:path'
 
 /** A text that is not allowed; the message says what is, so that "TEXT is not MESSAGE" is a sentence. */
@@ -142,6 +143,22 @@ export function headerText(text: string): string {
     throw new BadValue('the value of a header field: printable ASCII')
   }
   return text
+}
+
+export function addressList(text: string): readonly string[] {
+  if (text === 'none') return []
+  const items = text.split(',').map((item) => item.trim())
+  for (const item of items) {
+    const [, address = '', prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(item) ?? []
+    const version = address.includes('%') ? 0 : isIP(address)
+    const bits = Number(prefix ?? 1)
+    if (version === 0 || bits < 1 || bits > (version === 4 ? 32 : 128)) {
+      throw new BadValue(
+        'none, or addresses and CIDRs such as 10.0.0.0/8 or ::1, separated by commas'
+      )
+    }
+  }
+  return items
 }
 
 export function bearerToken(text: string): string {

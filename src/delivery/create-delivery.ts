@@ -37,7 +37,7 @@ export function createDelivery(options: CreateDeliveryOptions): Delivery {
     stalls,
     turns: new Turns(windowBytes, bytesPerTurn),
     sendsTiming,
-    measuresFaults: observer.logsAccess || sendsTiming,
+    measuresFaults: observer.logsFaults || sendsTiming,
     isShortOfBuffers: () => buffers.usedBytes > options.maxBufferedBytes / 2,
     count: (exchange, source, bytes) => {
       exchange.sent(source, bytes)

@@ -12,6 +12,15 @@ export interface Refusal {
   readonly log: { readonly level: 'debug' | 'warn' | 'error'; readonly message: string } | undefined
 }
 
+/** A limit was reached, of the storage or of the connections. */
+export const overload = {
+  status: 503,
+  message: 'the server has too much to do',
+  retryAfter: 1,
+  // a line for each would add to the overload; requests_shed_total counts them
+  log: undefined
+} as const satisfies Refusal
+
 /** Before the first byte: how a request is answered whose file could not be opened or read. */
 export function refusalOf(error: StorageError): Refusal {
   switch (error.code) {
@@ -22,13 +31,7 @@ export function refusalOf(error: StorageError): Refusal {
         log: { level: 'debug', message: 'not found' }
       }
     case 'OVERLOADED':
-      return {
-        status: 503,
-        message: 'the server has too much to do',
-        retryAfter: 1,
-        // a line for each would add to the overload; requests_shed_total counts them
-        log: undefined
-      }
+      return overload
     case 'EXHAUSTED':
       return {
         status: 503,

@@ -58,6 +58,8 @@ export function ownFields(
   }
   if (plan.contentRange !== undefined) fields.push('content-range', plan.contentRange)
   for (const text of request.extraFields) fields.push(text)
+  const { requestId } = request.exchange
+  if (requestId !== undefined) fields.push('x-request-id', requestId)
   if (timing) fields.push('server-timing', serverTiming(request.exchange, source))
   return fields
 }

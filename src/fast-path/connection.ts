@@ -10,7 +10,7 @@ import type { Catalog } from '../storage/catalog.ts'
 import { countReason } from '../storage/counters.ts'
 import { writeError } from './error-answer.ts'
 import { FastSink } from './fast-sink.ts'
-import { type Reason, type RequestHead, readHead } from './request-head.ts'
+import { type HeadFields, type Reason, type RequestHead, readHead } from './request-head.ts'
 
 export interface ConnectionOptions {
   readonly prefix: string
@@ -27,6 +27,10 @@ export interface ConnectionOptions {
   /** whether requests of this socket must be refused or the service drains: node:http does both */
   readonly isLeaving: (socket: Socket) => boolean
   readonly conclude: (exchange: Exchange) => void
+  /** who asks, for the log and for the answer */
+  readonly meet: (exchange: Exchange, fields: HeadFields, address: string | undefined) => void
+  /** whether the log tells who asks */
+  readonly logsAccess: boolean
   /** a connection this long without a byte either way is closed */
   readonly idleTimeoutMs: number
   readonly counters: FastPathCounters
@@ -128,7 +132,7 @@ export class Connection {
         this.#waitForDrain()
         return
       }
-      const head = readHead(bytes, at)
+      const head = readHead(bytes, at, this.#options.logsAccess)
       const path = typeof head === 'string' ? undefined : this.#pathOf(head)
       if (typeof head === 'string' || path === undefined) {
         this.#handOver(bytes.subarray(at), typeof head === 'string' ? head : 'path')
@@ -166,8 +170,11 @@ export class Connection {
   }
 
   #requestOf({ method, target, fields }: RequestHead): FileRequest {
-    const { route, corsOf } = this.#options
+    const { route, corsOf, meet, logsAccess } = this.#options
     const exchange = new Exchange(method, target, fields.range, route)
+    if (logsAccess || fields['x-request-id'] !== undefined) {
+      meet(exchange, fields, this.socket.remoteAddress)
+    }
     this.hasAsked = true
     this.lastActiveMs = exchange.startedAtMs
     return { exchange, sink: this.#sink, method, fields, extraFields: corsOf(fields.origin) }

@@ -10,7 +10,8 @@ export function writeError(answer: Answer, corsAlways: readonly string[]): void 
   const { sink, exchange, method, extraFields } = request
   const reason = STATUS_CODES[plan.status] ?? ''
   const body = JSON.stringify({ statusCode: plan.status, error: reason, message: reason })
-  const fields = [...corsAlways, ...extraFields, ...errorFields(answer)]
+  const id = exchange.requestId === undefined ? [] : ['x-request-id', exchange.requestId]
+  const fields = [...id, ...corsAlways, ...extraFields, ...errorFields(answer)]
   fields.push('content-type', 'application/json; charset=utf-8', 'content-length', `${body.length}`)
   exchange.status = plan.status
   sink.begin(plan.status, { fields, text: fieldLines(fields) }, [])

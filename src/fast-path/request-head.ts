@@ -35,6 +35,11 @@ export interface HeadFields extends RequestFields {
   readonly origin: string | undefined
   /** of a request of the live page, which is to tell what it cost */
   readonly [traceField]: string | undefined
+  readonly 'x-request-id': string | undefined
+  readonly 'x-forwarded-for': string | undefined
+  /** these two only where the log wants them */
+  readonly 'user-agent': string | undefined
+  readonly referer: string | undefined
 }
 
 // Far beyond what clients send, and below the limits of node:http, which refuses heads of 16 KiB.
@@ -77,9 +82,10 @@ interface KnownField {
   readonly bytes: Buffer
   /**
    * What it does here. `once`: read; twice is for node:http to decide. `stop`: it changes how the message or the
-   * connection is read, so that the request goes to node:http.
+   * connection is read, so that the request goes to node:http. `log`: for the log alone; of several the first counts, as
+   * with node:http.
    */
-  readonly role: 'once' | 'stop' | 'host' | 'connection'
+  readonly role: 'once' | 'stop' | 'host' | 'connection' | 'log'
 }
 
 /** By the length of their names: nearly all fields are told apart without making a string. */
@@ -103,7 +109,10 @@ const known: readonly (readonly KnownField[])[] = byLength([
   ['trailer', 'stop'],
   ['proxy-connection', 'stop'],
   ['keep-alive', 'stop'],
-  ['x-request-id', 'stop']
+  ['x-request-id', 'once'],
+  ['x-forwarded-for', 'once'],
+  ['user-agent', 'log'],
+  ['referer', 'log']
 ])
 
 function byLength(fields: readonly [name: string, role: KnownField['role']][]): KnownField[][] {
@@ -117,10 +126,11 @@ function byLength(fields: readonly [name: string, role: KnownField['role']][]): 
 
 /**
  * Read the head of the request that begins at `start`.
+ * @param logsAccess whether the fields that only the log wants are read
  * @returns the head, or why it is not read here
  * @see RFC 9112 §2 to §5
  */
-export function readHead(bytes: Buffer, start: number): RequestHead | Reason {
+export function readHead(bytes: Buffer, start: number, logsAccess = false): RequestHead | Reason {
   const most = Math.min(bytes.length, start + maxHeadBytes)
   let at = start
   let method: 'GET' | 'HEAD'
@@ -142,7 +152,11 @@ export function readHead(bytes: Buffer, start: number): RequestHead | Reason {
     'if-modified-since': undefined,
     'if-unmodified-since': undefined,
     origin: undefined,
-    [traceField]: undefined
+    [traceField]: undefined,
+    'x-request-id': undefined,
+    'x-forwarded-for': undefined,
+    'user-agent': undefined,
+    referer: undefined
   }
   let hasHost = false
   let connection: string | undefined
@@ -182,6 +196,11 @@ export function readHead(bytes: Buffer, start: number): RequestHead | Reason {
         const name = field.name as keyof HeadFields // those that are `once`
         if (fields[name] !== undefined) return 'field'
         fields[name] = textOf(bytes, valueStart, valueEnd)
+        continue
+      }
+      case 'log': {
+        const name = field.name as 'user-agent' | 'referer' // those that are `log`
+        if (logsAccess) fields[name] ??= textOf(bytes, valueStart, valueEnd)
       }
     }
   }

@@ -9,11 +9,21 @@ import type { Waits } from './live-types.ts'
 
 export type Source = 'mapped' | 'read' | 'mixed' | 'none'
 
+export interface Client {
+  readonly address: string | undefined
+  readonly userAgent: string | undefined
+  readonly referer: string | undefined
+}
+
 export class Exchange {
   readonly method: string
   /** as the client sent it */
   readonly target: string
   readonly range: string | undefined
+  /** what the client calls the request (X-Request-Id), if that may be repeated; its answer carries it */
+  requestId: string | undefined
+  /** who asks; known only where the log tells */
+  client: Client | undefined
   /** the pattern of the route, never the path: what clients send must not make labels */
   route: string
   /** of the answer; 0 before it is known */

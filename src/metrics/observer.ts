@@ -1,5 +1,7 @@
 /** Records an exchange when it is over: in two histograms, and as a line in the log. */
+import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
+import { requestIdOf } from '../http/request-id.ts'
 import type { Activity } from './activity.ts'
 import type { Exchange, Source } from './exchange.ts'
 import type { LatencySeries } from './latency.ts'
@@ -12,13 +14,24 @@ export interface ObserverOptions {
   /** undefined: nobody will look at it, as in an app of others */
   readonly activity?: Activity
   readonly slow?: SlowAnswers
+  /** whether each answer has a line at level info; at log level debug it has one anyway */
+  readonly logsAccess: boolean
+  /** where a request comes from, by the address of its socket and by its X-Forwarded-For */
+  readonly addressOf: (
+    socketAddress: string | undefined,
+    forwardedFor: string | undefined
+  ) => string | undefined
   /** exemplars name the request that a bucket saw last */
   readonly withExemplars: boolean
 }
 
 export class Observer {
-  /** whether the log has a line for each answer, with its page faults: at log level debug */
+  /** whether the log has a line for each answer */
   readonly logsAccess: boolean
+  /** whether that line tells its page faults: at log level debug */
+  readonly logsFaults: boolean
+  /** of the ids made here: those of other workers and of an earlier start are different */
+  readonly #idPrefix = `req-${randomBytes(4).toString('hex')}-`
   readonly #options: ObserverOptions
   readonly #series = new Map<string, SeriesPair>()
   // The answers of a busy moment are alike: the last one's series are nearly always the next one's.
@@ -27,7 +40,21 @@ export class Observer {
 
   constructor(options: ObserverOptions) {
     this.#options = options
-    this.logsAccess = options.log.isLevelEnabled('debug')
+    const { log } = options
+    this.logsFaults = log.isLevelEnabled('debug')
+    this.logsAccess = this.logsFaults || (options.logsAccess && log.isLevelEnabled('info'))
+  }
+
+  /** Who asks, as the log will have it. @param fields by name in lower case */
+  meet(exchange: Exchange, fields: ClientFields, socketAddress: string | undefined): void {
+    const { 'x-request-id': id, 'x-forwarded-for': forwardedFor } = fields
+    if (id !== undefined) exchange.requestId = requestIdOf(id)
+    if (!this.logsAccess) return
+    exchange.client = {
+      address: this.#options.addressOf(socketAddress, textOf(forwardedFor)),
+      userAgent: fields['user-agent'],
+      referer: fields.referer
+    }
   }
 
   /** @param outcome `complete`, or why the answer was aborted */
@@ -37,7 +64,8 @@ export class Observer {
     const { startedAtMs, firstByteAtMs = nowMs, route, method, status, source } = exchange
     const series = this.#seriesOf(route, method, status, source)
     const { withExemplars } = this.#options
-    const id = withExemplars || this.logsAccess ? `req-${(++this.#lastId).toString(36)}` : ''
+    const isNamed = withExemplars || this.logsAccess
+    const id = isNamed ? (exchange.requestId ?? this.#newId()) : ''
     const exemplarId = withExemplars ? id : undefined
     series.duration.observe((nowMs - startedAtMs) / 1000, exemplarId)
     series.firstByte.observe((firstByteAtMs - startedAtMs) / 1000, exemplarId)
@@ -82,27 +110,57 @@ export class Observer {
     return series
   }
 
-  #logAccess(exchange: Exchange, reqId: string, outcome: string, nowMs: number): void {
-    const { mappedBytes, readBytes } = exchange
-    this.#options.log.debug(
-      {
-        reqId,
-        method: exchange.method,
-        path: exchange.target,
-        status: exchange.status,
-        range: exchange.range,
-        bytes: mappedBytes + readBytes,
-        source: exchange.source,
-        residentWindows: exchange.residentWindows,
-        coldWindows: exchange.coldWindows,
-        minorFaults: exchange.minorFaults,
-        majorFaults: exchange.majorFaults,
-        ms: round(nowMs - exchange.startedAtMs),
-        outcome
-      },
-      'access'
-    )
+  #newId(): string {
+    return this.#idPrefix + (++this.#lastId).toString(36)
   }
+
+  #logAccess(exchange: Exchange, reqId: string, outcome: string, nowMs: number): void {
+    const { log, logsAccess } = this.#options
+    const { mappedBytes, readBytes, client } = exchange
+    const line = {
+      reqId,
+      remoteAddress: client?.address,
+      method: exchange.method,
+      path: shortened(exchange.target),
+      status: exchange.status,
+      range: shortened(exchange.range),
+      bytes: mappedBytes + readBytes,
+      source: exchange.source,
+      ms: round(nowMs - exchange.startedAtMs),
+      userAgent: shortened(client?.userAgent),
+      referer: shortened(client?.referer),
+      outcome
+    }
+    if (!this.logsFaults) {
+      log.info(line, 'access')
+      return
+    }
+    const { residentWindows, coldWindows, minorFaults, majorFaults } = exchange
+    const faults = { residentWindows, coldWindows, minorFaults, majorFaults }
+    log[logsAccess ? 'info' : 'debug']({ ...line, ...faults }, 'access')
+  }
+}
+
+/** The fields that tell who asks, as node:http and the fast path give them. */
+export interface ClientFields {
+  readonly 'x-request-id'?: string | string[] | undefined
+  readonly 'x-forwarded-for'?: string | string[] | undefined
+  readonly 'user-agent'?: string | undefined
+  readonly referer?: string | undefined
+}
+
+/** node:http joins repeated fields of these names; its types do not know. */
+function textOf(field: string | string[] | undefined): string | undefined {
+  return typeof field === 'string' ? field : field?.join(', ')
+}
+
+// So a client cannot fill a disk with the log of a few requests, nor make a line longer than a pipe takes at once.
+const mostCharacters = 512
+
+function shortened<T extends string | undefined>(text: T): T | string {
+  return text !== undefined && text.length > mostCharacters
+    ? `${text.slice(0, mostCharacters)}\u2026`
+    : text
 }
 
 /** What one set of labels is observed by. */

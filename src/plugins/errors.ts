@@ -1,7 +1,7 @@
 /** Every error becomes an answer here: in the shape of @fastify/sensible, with our own words and no path of the machine. */
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
-import { logRefusal, refusalOf } from '../delivery/failure.ts'
+import { logRefusal, overload, refusalOf } from '../delivery/failure.ts'
 import type { Observer } from '../metrics/observer.ts'
 import { type Counters, countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
@@ -13,6 +13,9 @@ export interface ErrorsOptions {
   readonly counters: Counters
 }
 
+/** Not implemented, unavailable, another version of HTTP. */
+const onPurpose: ReadonlySet<number> = new Set([501, 503, 505])
+
 export function registerErrors(
   app: FastifyInstance,
   { log, observer, counters }: ErrorsOptions
@@ -23,15 +26,26 @@ export function registerErrors(
   })
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     if (error instanceof StorageError) {
-      if (error.code === 'OVERLOADED') countReason(counters.shed, error.reason)
+      if (error.code === 'OVERLOADED') return refuseOverload(error.reason, counters, reply)
       return refuse(error, log, reply)
     }
     const status = error.statusCode ?? 500
-    // 503 is thrown on purpose; every other 5xx is a defect
-    if (status < 500 || status === 503) return reply.send(error)
+    // every other 5xx is a defect
+    if (status < 500 || onPurpose.has(status)) return reply.send(error)
     log.error({ err: error }, 'request failed')
     return reply.internalServerError()
   })
+}
+
+/** 503, because a limit was reached. @param reason a label of the counter */
+export function refuseOverload(
+  reason: string,
+  { shed }: Counters,
+  reply: FastifyReply
+): FastifyReply {
+  countReason(shed, reason)
+  const { message, retryAfter } = overload
+  return reply.header('retry-after', retryAfter).serviceUnavailable(message)
 }
 
 function refuse(error: StorageError, log: Logger, reply: FastifyReply): FastifyReply {

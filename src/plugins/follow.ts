@@ -1,4 +1,4 @@
-/** Records the metrics of an answer that is sent by Fastify's reply. */
+/** Metrics, log and request id of an answer that is sent by Fastify's reply. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Exchange } from '../metrics/exchange.ts'
 import type { Observer } from '../metrics/observer.ts'
@@ -8,8 +8,9 @@ export function follow(
   observer: Observer,
   request: FastifyRequest,
   reply: FastifyReply,
-  exchange = exchangeOf(request, request.routeOptions.url ?? 'none')
+  exchange = exchangeOf(observer, request, request.routeOptions.url ?? 'none')
 ): void {
+  if (exchange.requestId !== undefined) reply.header('x-request-id', exchange.requestId)
   reply.raw.once('close', () => {
     if (exchange.isConcluded) return
     exchange.status = reply.raw.statusCode
@@ -26,6 +27,9 @@ export function followAll(context: FastifyInstance, observer: Observer): void {
 }
 
 /** @param route the pattern of the route */
-export function exchangeOf({ raw }: FastifyRequest, route: string): Exchange {
-  return new Exchange(raw.method ?? '', raw.url ?? '', raw.headers.range, route)
+export function exchangeOf(observer: Observer, { raw }: FastifyRequest, route: string): Exchange {
+  const { method = '', url = '', headers, socket } = raw
+  const exchange = new Exchange(method, url, headers.range, route)
+  observer.meet(exchange, headers, socket.remoteAddress)
+  return exchange
 }

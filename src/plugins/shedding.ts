@@ -4,8 +4,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/options.ts'
 import type { Observer } from '../metrics/observer.ts'
-import { StorageError } from '../storage/errors.ts'
+import type { Counters } from '../storage/counters.ts'
 import { ConnectionLimit } from './connection-limit.ts'
+import { refuseOverload } from './errors.ts'
 import { follow } from './follow.ts'
 
 // how often the event loop's mean delay is looked at
@@ -21,7 +22,7 @@ const resolutionMs = 10
 export function registerShedding(
   context: FastifyInstance,
   { maxConnections, maxEventLoopDelayMs }: Config,
-  observer: Observer
+  { observer, counters }: { readonly observer: Observer; readonly counters: Counters }
 ): (socket: Socket) => boolean {
   const limit = new ConnectionLimit(context.server, maxConnections)
   const isLate = watchEventLoop(context, maxEventLoopDelayMs)
@@ -31,7 +32,7 @@ export function registerShedding(
     follow(observer, request, reply)
     if (isExcess) reply.header('connection', 'close')
     const reason = isExcess ? 'connections' : 'event_loop'
-    done(new StorageError('OVERLOADED', '', { reason }))
+    return void refuseOverload(reason, counters, reply)
   })
   return (socket) => limit.isExcess(socket) || isLate()
 }

@@ -6,8 +6,8 @@ import type { Config } from '../config/options.ts'
 import { sampleFolder } from '../config/package.ts'
 import { mapper } from '../storage/native/mapping.ts'
 import { cannotListen } from './cannot-serve.ts'
-import { isForPeople } from './log.ts'
 import { startLines } from './start-lines.ts'
+import { isForPeople } from './text-line.ts'
 
 export interface ListenOptions {
   /** whether others that say the same may listen on this port too: the kernel shares the connections out */

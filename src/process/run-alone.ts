@@ -1,19 +1,21 @@
 /** The service as one process. */
 import type { AddressInfo } from 'node:net'
-import type { Logger } from 'pino'
 import { buildApp } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
+import { countLogLines } from '../metrics/log-lines.ts'
 import { acceptMore } from './accept-more.ts'
 import { listen, listenForOps, logListening } from './listen.ts'
+import type { Output } from './log.ts'
 import { drainer, drainToTheLastByte, endOnSignal } from './shutdown.ts'
 
 /**
  * @returns the exit status, after a signal
  * @throws CannotServe
  */
-export async function runAlone(config: Config, log: Logger): Promise<number> {
+export async function runAlone(config: Config, { log, counts }: Output): Promise<number> {
   const app = await buildApp(config, log, packageVersion())
+  countLogLines(app.metrics, counts)
   acceptMore(app.server.server, config.maxConnections)
   const drain = drainToTheLastByte(
     drainer(app, config.shutdownTimeoutMs, log),

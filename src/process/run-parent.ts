@@ -1,12 +1,13 @@
 /** The service as several processes: this one serves no files, it keeps the workers that do. */
-import type { Logger } from 'pino'
 import { buildParentApp, reachable, startWarming } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
+import { countLogLines } from '../metrics/log-lines.ts'
 import { readMetrics } from '../metrics/registry.ts'
 import type { Processes } from '../routes/live.ts'
 import type { Service } from '../routes/ops.ts'
 import { listenForOps, logListening } from './listen.ts'
+import type { Output } from './log.ts'
 import { claimPort, type PortClaim } from './shared-port.ts'
 import { closeOps, drainToTheLastByte, endOnSignal } from './shutdown.ts'
 import { Workers } from './workers.ts'
@@ -15,7 +16,7 @@ import { Workers } from './workers.ts'
  * @returns the exit status, after a signal
  * @throws CannotServe
  */
-export async function runParent(config: Config, log: Logger): Promise<number> {
+export async function runParent(config: Config, { log, counts }: Output): Promise<number> {
   const service: Service & Processes = {
     metrics: () => workers.metrics(() => readMetrics(app.metrics)),
     whyNotReady: async () => {
@@ -29,6 +30,7 @@ export async function runParent(config: Config, log: Logger): Promise<number> {
   let haveAllServed = false
   let claim: PortClaim | undefined
   const app = await buildParentApp(config, log, packageVersion(), service)
+  countLogLines(app.metrics, counts)
   const workers = new Workers({ count: config.workers, log, service })
   const drainWorkers = drainToTheLastByte(
     () => workers.drain(config.shutdownTimeoutMs),

@@ -1,19 +1,20 @@
 /** One of several processes: it serves files, and its parent does the rest. */
-import type { Logger } from 'pino'
 import { type App, buildApp } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
+import { countLogLines } from '../metrics/log-lines.ts'
 import { readMetrics } from '../metrics/registry.ts'
 import type { Service } from '../routes/ops.ts'
 import { acceptMore } from './accept-more.ts'
 import { CannotServe } from './cannot-serve.ts'
 import { listen } from './listen.ts'
+import type { Output } from './log.ts'
 import { canReusePort } from './shared-port.ts'
 import { drainer, endSignals } from './shutdown.ts'
 import { ParentLink } from './worker.ts'
 
 /** @returns the exit status, after a signal or when the parent asks for the end */
-export async function runWorker(config: Config, log: Logger): Promise<number> {
+export async function runWorker(config: Config, { log, counts }: Output): Promise<number> {
   const parent = new ParentLink()
   const service: Service = {
     metrics: () => parent.metrics(),
@@ -21,6 +22,7 @@ export async function runWorker(config: Config, log: Logger): Promise<number> {
   }
   // all processes share the page cache: it is warmed once, by the parent
   const app = await buildApp({ ...config, warm: [] }, log, packageVersion(), service)
+  countLogLines(app.metrics, counts)
   acceptMore(app.server.server, config.maxConnections)
   const drainApp = drainer(app, config.shutdownTimeoutMs, log)
   let isDraining = false

@@ -59,7 +59,7 @@ export class FileAnswers<Requested extends FileRequest = FileRequest> {
     route: string
   ): Promise<unknown> | undefined {
     const { catalog, delivery, observer, host } = this.#options
-    const exchange = exchangeOf(request, route)
+    const exchange = exchangeOf(observer, request, route)
     const turn = turnOf(reply.raw)
     if (turn !== undefined || path === undefined) {
       return this.#giveSlowly(exchange, request, reply, path, { turn })

@@ -64,7 +64,7 @@ export function registerEvents(app: FastifyInstance, options: LiveRoutesOptions)
   app.get('/events', { config }, (request, reply) => {
     if (!feed.hasRoom) throw app.httpErrors.serviceUnavailable('too many pages are open')
     // an answer that goes on for hours is observed when it begins
-    const exchange: Exchange = exchangeOf(request, '/events')
+    const exchange: Exchange = exchangeOf(observer, request, '/events')
     exchange.status = 200
     observer.conclude(exchange)
     const fields = Object.fromEntries(

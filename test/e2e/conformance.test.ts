@@ -509,7 +509,7 @@ describe('cross-origin access', () => {
 })
 
 describe('requests that are wrong', () => {
-  it('by their syntax are 400, by their headers 431, and the service goes on', async (t) => {
+  it('by their syntax are 400, by their headers 431, by their target 414, and the service goes on', async (t) => {
     const { url, origin, root } = await serveFiles(t)
     fs.writeFileSync(path.join(root, 'f'), 'abc')
     for (const [bytes, status] of [
@@ -517,7 +517,7 @@ describe('requests that are wrong', () => {
       ['GET /files/f HTTP/1.1\r\n\r\n', 400],
       ['GET /files/f HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n\r\n', 400],
       [`GET /files/f HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`, 431],
-      [`GET /files/${'y'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431]
+      [`GET /files/${'y'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 414]
     ] as const) {
       const [answer] = messagesOf(await raw(origin, bytes))
       assert.equal(answer?.status, status, bytes.slice(0, 40))

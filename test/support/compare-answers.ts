@@ -92,7 +92,8 @@ export async function servePair(t: Lifetime, args: readonly string[] = []): Prom
   for (const name of ['f', 'sub/g.pmtiles', 'a b', 'empty', 'last', '.hidden']) {
     fs.utimesSync(path.join(root, name), 1_700_000_000, 1_700_000_000)
   }
-  const common = ['--log-level', 'info', ...args]
+  // a machine that is busy with other tests would make one of the two shed
+  const common = ['--log-level', 'info', '--max-event-loop-delay', '0ms', ...args]
   const [on, off] = await Promise.all([
     serve(t, root, ['--fast-path', 'on', ...common]),
     serve(t, root, ['--fast-path', 'off', ...common])
@@ -187,7 +188,7 @@ async function compare(pair: Pair, exchange: Exchange, comparison: Comparison): 
 
 // what Fastify says, without a Date, when node:http cannot read a request
 const refusal =
-  /HTTP\/1\.1 4\d\d [^\n]*\r\nContent-Length: \d+\r\nContent-Type: application\/json\r\n\r\n\{[^}]*\}$/
+  /HTTP\/1\.1 [45]\d\d [^\n]*\r\nContent-Length: \d+\r\nContent-Type: application\/json\r\n\r\n\{[^}]*\}$/
 
 /** Whether a closed connection got the beginning of what is owed, perhaps with a refusal behind it. */
 function isCutOf(outcome: string, owed: string): boolean {

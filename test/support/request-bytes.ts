@@ -72,12 +72,17 @@ const meaningful = [
   'HTTP2-Settings: x',
   'Proxy-Connection: close',
   'X-Request-Id: abc',
+  'X-Request-Id: 5f0e8a1c-1d2b-4a7f-9c55-2b7d4b1f8a10',
+  'x-request-id: a b',
+  'X-Request-Id:',
+  'X-Forwarded-For: 192.0.2.1',
   'Content-Length: 0',
   'Content-Length: x',
   'Content-Length: -1',
   'Content-Length: 0, 0',
   'Transfer-Encoding: identity',
   'Transfer-Encoding: x',
+  'Transfer-Encoding: gzip, chunked',
   'Transfer-Encoding: ',
   'Content-Length : 0'
 ]

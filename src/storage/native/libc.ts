@@ -25,6 +25,7 @@ export const libc = {
   accept4: lib.func('int accept4(int fd, void *address, void *length, int flags)'),
   sendmsg: lib.func('int64_t sendmsg(int fd, intptr_t message, int flags)'),
   ioctl: lib.func('int ioctl(int fd, size_t request, void *value)'),
+  fcntl: lib.func('int fcntl(int fd, int command, int value)'),
   getrusage: lib.func('int getrusage(int who, void *usage)'),
   cachestat: lib.func(
     'int64_t syscall(int64_t number, int64_t fd, void *range, void *stat, int64_t flags)'

@@ -37,6 +37,8 @@ describe('options', () => {
       opsHost: '127.0.0.1',
       opsToken: undefined,
       publicOps: 'off',
+      accessLog: 'off',
+      trustProxy: [],
       serverTiming: 'off',
       warm: [],
       warmShare: 0.95,
@@ -75,6 +77,12 @@ describe('options', () => {
     assert.equal(timeoutOf('2m'), 120_000)
   })
 
+  it('take addresses and CIDRs', () => {
+    const trusted = (text: string) => read(['--trust-proxy', text]).trustProxy
+    assert.deepEqual(trusted('none'), [])
+    assert.deepEqual(trusted('10.0.0.0/8, ::1,fd00::/8'), ['10.0.0.0/8', '::1', 'fd00::/8'])
+  })
+
   it('take origins, and globs to warm', () => {
     assert.deepEqual(read(['--cors-origin', 'https://a.example, http://b.example:81']).corsOrigin, [
       'https://a.example',
@@ -111,6 +119,14 @@ describe('options', () => {
     ['ops-port', 'no', 'none, or a whole number'],
     ['ops-host', ' ', 'an address or host name'],
     ['public-ops', 'yes', 'one of on, off'],
+    ['access-log', 'all', 'one of on, off'],
+    ['trust-proxy', 'localhost', 'addresses and CIDRs such as 10.0.0.0/8'],
+    ['trust-proxy', '10.0.0.0/33', 'addresses and CIDRs'],
+    ['trust-proxy', '10.0.0.0/0', 'addresses and CIDRs'],
+    ['trust-proxy', '::1/129', 'addresses and CIDRs'],
+    ['trust-proxy', '10.0.0.1,', 'addresses and CIDRs'],
+    ['trust-proxy', '10.0.0.1/255.0.0.0', 'addresses and CIDRs'],
+    ['trust-proxy', 'fe80::1%eth0', 'addresses and CIDRs'],
     ['server-timing', '1', 'one of on, off'],
     ['warm', 'a:9-1', 'globs relative to the root'],
     ['warm-share', '1.5', 'a share from 0 to 1'],

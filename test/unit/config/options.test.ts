@@ -32,6 +32,8 @@ const lastingNames = [
   'ops-host',
   'ops-token',
   'public-ops',
+  'access-log',
+  'trust-proxy',
   'server-timing',
   'shutdown-timeout',
   'log-level',

@@ -44,6 +44,8 @@ async function serve(
     corsOf: () => [],
     corsAlways: [],
     conclude: () => {},
+    meet: () => {},
+    logsAccess: false,
     idleTimeoutMs: 60_000,
     counters: { requests: 0, handovers },
     limits: { keepAliveTimeoutMs: 60_000, headersTimeoutMs: 60_000, checkIntervalMs: 10 },

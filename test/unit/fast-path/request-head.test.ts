@@ -178,9 +178,10 @@ describe('a head is handed over', () => {
       'TE: trailers',
       'Trailer: x',
       'Proxy-Connection: keep-alive',
-      'Keep-Alive: timeout=5',
-      'X-Request-Id: a'
+      'Keep-Alive: timeout=5'
     ].map((line): [string, string, Reason] => [line, withFields(line), 'field']),
+    ['two request ids', withFields('X-Request-Id: a', 'x-request-id: a'), 'field'],
+    ['two lists of addresses', withFields('X-Forwarded-For: a', 'X-Forwarded-For: b'), 'field'],
     ['101 fields', withFields(...Array(100).fill('X: y')), 'field'],
     ['a folded line', withFields('A: b', ' c'), 'syntax'],
     ['a blank before the colon', withFields('A : b'), 'syntax'],
@@ -202,6 +203,20 @@ describe('a head is handed over', () => {
       assert.equal(read(text), reason)
     })
   }
+})
+
+describe('who asks', () => {
+  it('is read where the log wants it; of several fields the first counts', () => {
+    const lines = ['User-Agent: a', 'Referer:  b ', 'User-Agent: c', 'X-Request-Id: d']
+    const bytes = Buffer.from(withFields(...lines))
+    const [wanted, unwanted] = [readHead(bytes, 0, true), readHead(bytes, 0)]
+    assert.ok(typeof wanted !== 'string' && typeof unwanted !== 'string')
+    const { 'user-agent': userAgent, referer, 'x-request-id': id } = wanted.fields
+    assert.deepEqual([userAgent, referer, id], ['a', 'b', 'd'])
+    assert.equal(unwanted.fields['user-agent'], undefined)
+    assert.equal(unwanted.fields.referer, undefined)
+    assert.equal(unwanted.fields['x-request-id'], 'd')
+  })
 })
 
 describe('for all bytes', () => {

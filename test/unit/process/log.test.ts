@@ -1,53 +1,66 @@
+/** The log while nobody reads it, and what it makes of what clients send. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { textLine } from '#src/process/log.ts'
-import { startLines } from '#src/process/start-lines.ts'
+import { asciiOnly, openLog } from '#src/process/log.ts'
+import { tempFolder } from '../../support/serve.ts'
 
-const time = new Date(2026, 0, 2, 3, 4, 5).getTime()
-const line = (fields: object, hasColours = false) =>
-  textLine(JSON.stringify({ level: 30, time, pid: 1, hostname: 'a', ...fields }), hasColours)
-
-describe('a log line for people', () => {
-  it('has the time of day, the level, the message and the other fields', () => {
-    assert.equal(
-      line({ msg: 'not found', path: 'a/b.txt', n: 3, list: ['x'] }),
-      '03:04:05 INFO  not found path=a/b.txt n=3 list=["x"]\n'
+describe('the log', () => {
+  it('drops and counts lines rather than waiting for a reader, and tears none apart', async (t) => {
+    const fifo = path.join(tempFolder(t), 'fifo')
+    execFileSync('mkfifo', [fifo])
+    const fd = fs.openSync(fifo, fs.constants.O_RDWR | fs.constants.O_NONBLOCK)
+    const { log, counts, end } = openLog('info', fd)
+    const text = 'x'.repeat(1000)
+    const lines = 8000
+    for (let n = 0; n < lines; n++) log.info({ n, text })
+    assert.ok(counts.dropped > 1000, `${counts.dropped} dropped`)
+    let read = ''
+    const bytes = Buffer.alloc(64 * 1024)
+    const ended = end()
+    // what was kept comes, as far as the end waits for it
+    for (let isOver = false; !isOver; ) {
+      isOver = await Promise.race([
+        ended.then(() => true),
+        new Promise<false>((resolve) => setTimeout(resolve, 5, false))
+      ])
+      try {
+        for (let count = 1; count > 0; ) {
+          count = fs.readSync(fd, bytes)
+          read += bytes.toString('latin1', 0, count)
+        }
+      } catch (error) {
+        assert.equal((error as { code?: string }).code, 'EAGAIN')
+      }
+    }
+    fs.closeSync(fd)
+    log.info('after the end')
+    const numbers = read
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => (JSON.parse(line) as { n: number }).n)
+    assert.ok(numbers.length > 50)
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, n) => n)
     )
-    assert.equal(line({ path: 'a b', empty: '' }), '03:04:05 INFO   path="a b" empty=""\n')
+    assert.ok(numbers.length + counts.dropped <= lines)
   })
 
-  it('has a stack on lines of its own', () => {
-    const err = { type: 'Error', message: 'm', stack: 'Error: m\n    at x' }
-    assert.equal(line({ level: 50, err, msg: 'm' }), '03:04:05 ERROR m\nError: m\n    at x\n')
-  })
-
-  it('has colours on a terminal alone', () => {
-    assert.ok(line({ level: 40, msg: 'm' }, true).includes('\u001b[33mWARN'))
-    assert.equal(line({ level: 40, msg: 'm' }), '03:04:05 WARN  m\n')
-    assert.equal(line({ msg: 'm' }, true), '03:04:05 INFO  m\n')
-  })
-
-  it('never hands on a control character that a client has sent', () => {
-    const text = fc.string({ unit: fc.integer({ min: 0, max: 0x2070 }).map(String.fromCodePoint) })
+  it('is ASCII, and means the same', () => {
+    assert.equal(
+      asciiOnly('{"a":"\u0085\u2028\u009b\u007f"}\n'),
+      '{"a":"\\u0085\\u2028\\u009b\\u007f"}\n'
+    )
     fc.assert(
-      fc.property(text, text, (msg, path) => {
-        const shown = line({ msg, path }).slice(0, -1)
-        assert.doesNotMatch(shown, /\p{Cc}|\u202e/u)
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const line = asciiOnly(`${JSON.stringify({ text })}\n`)
+        assert.match(line, /^[ -~]*\n$/)
+        assert.deepEqual(JSON.parse(line), { text })
       })
     )
-  })
-})
-
-describe('the lines at the start', () => {
-  const config = { mode: 'mmap', guard: 'on', workers: 2, root: '/srv/data' } as const
-  it('say where, what, how, and how it ends', () => {
-    const lines = startLines(config, 'http://127.0.0.1:1/files/', 'http://127.0.0.1:2')
-    assert.match(lines, /^ {2}Address +http:\/\/127\.0\.0\.1:1\/files\/$/m)
-    assert.match(lines, /^ {2}Folder +\/srv\/data$/m)
-    assert.match(lines, /^ {2}Mode +mmap, guard on, 2 processes$/m)
-    assert.match(lines, /^ {2}Live page +http:\/\/127\.0\.0\.1:2\/$/m)
-    assert.match(lines, /^ {2}Stop +Ctrl-C$/m)
-    assert.doesNotMatch(lines, /curl/)
   })
 })
