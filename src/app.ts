@@ -35,6 +35,7 @@ import { registerTry } from './routes/try.ts'
 import { FileList } from './storage/file-list.ts'
 import { mapper } from './storage/native/mapping.ts'
 import { pageBytes } from './storage/native/page-size.ts'
+import { Pinning } from './storage/pinning.ts'
 import { RowsResidency } from './storage/row-residency.ts'
 import { openStorage } from './storage/storage.ts'
 import { WarmUp } from './storage/warm-up.ts'
@@ -55,6 +56,7 @@ export interface App {
 /** What the parent of several workers has: no files to serve, but an ops port, if one is wanted. */
 export type ParentApp = Omit<App, 'server' | 'fastPath' | 'live'> & {
   readonly warmUp: WarmUp
+  readonly pinning: Pinning
   close(): void
 }
 
@@ -78,7 +80,7 @@ export async function buildApp(
   whole?: Service
 ): Promise<App> {
   const core = await createCore(config, log, version, true)
-  const { storage, metrics, observer, warmUp, readiness, traces } = core
+  const { storage, metrics, observer, warmUp, pinning, readiness, traces } = core
   const stalls = new StallWatch(config.stallThresholdMs, log)
   const { counters, catalog } = storage
   const server = await createServer({ log, observer, counters })
@@ -140,12 +142,13 @@ export async function buildApp(
   }
   server.addHook('onListen', (done) => {
     stalls.start()
-    startWarming(warmUp, log)
+    startWarming(core, log)
     done()
   })
   server.addHook('onClose', () => {
     fastPath?.close()
     warmUp.stop()
+    pinning.stop()
     stalls.close()
     storage.close()
   })
@@ -186,21 +189,26 @@ export async function buildParentApp(
   whole: Service & Processes
 ): Promise<ParentApp> {
   const core = await createCore(config, log, version, false)
-  const { storage, metrics, warmUp, readiness } = core
+  const { storage, metrics, warmUp, pinning, readiness } = core
   const ops =
     config.opsPort === undefined
       ? undefined
       : await createOps(config, log, core, { service: whole, processes: whole, version })
   const close = () => {
     warmUp.stop()
+    pinning.stop()
     storage.close()
   }
-  return { ops, readiness, metrics, warmUp, close }
+  return { ops, readiness, metrics, warmUp, pinning, close }
 }
 
-/** Not awaited: readiness tells how far it is. */
-export function startWarming(warmUp: WarmUp, log: Logger): void {
+/** Not awaited: readiness tells how far warming is, and pinning goes on to the end. */
+export function startWarming(
+  { warmUp, pinning }: { readonly warmUp: WarmUp; readonly pinning: Pinning },
+  log: Logger
+): void {
   warmUp.run().catch((error: unknown) => log.error({ err: error }, 'warming failed'))
+  pinning.run().catch((error: unknown) => log.error({ err: error }, 'pinning failed'))
 }
 
 type Core = Awaited<ReturnType<typeof createCore>>
@@ -223,9 +231,10 @@ async function createCore(config: Config, log: Logger, version: string, servesFi
     withExemplars: config.exemplars === 'on'
   })
   const warmUp = new WarmUp(config, storage, log)
+  const pinning = new Pinning(config, storage, log)
   const readiness = new Readiness(storage.catalog, warmUp)
   const traces = new Traces()
-  return { storage, metrics, observer, warmUp, readiness, activity, slow, traces }
+  return { storage, metrics, observer, warmUp, pinning, readiness, activity, slow, traces }
 }
 
 function createFastPath(

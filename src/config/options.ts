@@ -13,6 +13,7 @@ import {
   corsOrigins,
   duration,
   GiB,
+  globList,
   headerText,
   integer,
   KiB,
@@ -318,8 +319,16 @@ export const options = {
     group: 'memory',
     value: 'SIZE',
     default: '256MiB',
-    help: 'bytes a second to read for that at the most',
+    help: 'bytes a second to read for that, and for --pin, at the most',
     parse: size(MiB, 1024 * GiB)
+  },
+  pin: {
+    flag: 'pin',
+    group: 'memory',
+    value: 'LIST',
+    default: 'none',
+    help: 'files whose pages are kept in memory by mlock(2), within RLIMIT_MEMLOCK: globs',
+    parse: globList
   },
   fastPath: {
     flag: 'fast-path',

@@ -195,3 +195,14 @@ export function warmPatterns(text: string): readonly WarmPattern[] {
     return { glob, range }
   })
 }
+
+export function globList(text: string): readonly string[] {
+  if (text === 'none') return []
+  const globs = text.split(',').map((glob) => glob.trim())
+  if (globs.some((glob) => glob === '' || glob.startsWith('/') || glob.split('/').includes('..'))) {
+    throw new BadValue(
+      'globs relative to the root, separated by commas, such as *.pmtiles,index/**'
+    )
+  }
+  return globs
+}

@@ -63,6 +63,7 @@ export function registerStorageMetrics(registry: Registry, storage: Storage): vo
   gauge('buffered_bytes', 'Buffers of copied windows in use', () => storage.buffers.usedBytes)
   gauge('mapped_bytes', 'Address space taken by mapped regions', () => regions.mappedBytes)
   gauge('mapped_regions', 'Mapped regions', () => regions.count)
+  gauge('pinned_bytes', 'Bytes of files locked in memory', () => storage.pinned.bytes)
   gauge('open_files', 'Open files kept for the next request', () => catalog.size)
 
   function gauge(name: string, help: string, read: () => number): void {

@@ -50,7 +50,7 @@ export async function runParent(config: Config, { log, counts }: Output): Promis
     claim = await claimPort(config.host, config.port)
     const url = await workers.start(claim.port)
     haveAllServed = true
-    startWarming(app.warmUp, log)
+    startWarming(app, log)
     logListening(config, log, url, opsUrl)
   }
   const ended = endOnSignal(log, drain, () => workers.kill())

@@ -20,8 +20,8 @@ export async function runWorker(config: Config, { log, counts }: Output): Promis
     metrics: () => parent.metrics(),
     whyNotReady: async () => (isDraining ? 'draining' : await parent.whyNotReady())
   }
-  // all processes share the page cache: it is warmed once, by the parent
-  const app = await buildApp({ ...config, warm: [] }, log, packageVersion(), service)
+  // all processes share the page cache: it is warmed, and files are pinned, once, by the parent
+  const app = await buildApp({ ...config, warm: [], pin: [] }, log, packageVersion(), service)
   countLogLines(app.metrics, counts)
   acceptMore(app.server.server, config.maxConnections)
   const drainApp = drainer(app, config.shutdownTimeoutMs, log)

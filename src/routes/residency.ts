@@ -42,7 +42,16 @@ export function registerResidency(app: FastifyInstance, options: ResidencyOption
       )
       const cells = wholeNumber(app, query.cells, 'cells', 1, maxCells, defaultCells)
       const map = await mapResidency(file, offset, offset + length, cells)
-      return { path: file.path, size: file.size, pageSize: pageBytes, offset, length, ...map }
+      const pinnedBytes = storage.pinned.bytesOf(file, offset, offset + length)
+      return {
+        path: file.path,
+        size: file.size,
+        pageSize: pageBytes,
+        offset,
+        length,
+        pinnedBytes,
+        ...map
+      }
     })
   )
 

@@ -227,8 +227,8 @@ export class RegionTable {
   }
 }
 
-/** @see proc_sys_vm(5) */
-function mapLimit(): number {
+/** Most mappings that the kernel grants a process. @see proc_sys_vm(5) */
+export function mapLimit(): number {
   try {
     return Number(readFileSync('/proc/sys/vm/max_map_count', 'utf8'))
   } catch {

@@ -6,6 +6,7 @@ import { type Counters, createCounters } from './counters.ts'
 import { MappedSource } from './mapped-source.ts'
 import { disableReadahead } from './native/advice.ts'
 import type { OpenFile, SymlinkPolicy } from './open-file.ts'
+import { PinnedFiles } from './pinned-files.ts'
 import { ReadSource } from './read-source.ts'
 import { RegionTable } from './regions.ts'
 import { PoolShare, poolThreads, sharesOf } from './thread-pool.ts'
@@ -41,6 +42,8 @@ export interface Storage {
   /** by fs.read in either mode: to have bytes in memory */
   readonly reader: ByteSource
   readonly regions: RegionTable
+  /** whose pages are locked in memory */
+  readonly pinned: PinnedFiles
   readonly buffers: WindowBuffers
   readonly counters: Counters
   /** of reads on the thread pool */
@@ -86,6 +89,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     reader,
     reads,
     regions,
+    pinned: new PinnedFiles(),
     buffers,
     counters,
     close: () => catalog.close()

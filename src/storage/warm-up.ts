@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { ByteRange } from '../http/byte-range.ts'
 import { StorageError } from './errors.ts'
-import { matchingFiles } from './matching-files.ts'
+import { type Matching, matchingFiles } from './matching-files.ts'
 import type { OpenFile } from './open-file.ts'
 import { mapResidency } from './residency-map.ts'
 import type { Storage } from './storage.ts'
@@ -12,11 +12,7 @@ import { warm } from './warm.ts'
 // between two readings of what would not stay in memory
 const pauseMs = 1000
 
-export interface WarmUpOptions {
-  /** the folder that the globs are relative to */
-  readonly root: string
-  /** whether globs match names that begin with a dot */
-  readonly dotfiles: 'allow' | 'deny'
+export interface WarmUpOptions extends Matching {
   /** what is to be in memory; `range` in bytes, half-open, undefined: whole files */
   readonly warm: readonly { readonly glob: string; readonly range: ByteRange | undefined }[]
   /** how much of it must be in memory to be done, 0 to 1 */

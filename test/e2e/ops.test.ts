@@ -21,6 +21,7 @@ const metricsOfTheContract = [
   ['mapped_bytes', 'gauge'],
   ['mapped_regions', 'gauge'],
   ['open_files', 'gauge'],
+  ['pinned_bytes', 'gauge'],
   ['range_server_info', 'gauge'],
   ['region_evictions_total', 'counter'],
   ['mapping_failures_total', 'counter'],

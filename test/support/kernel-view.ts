@@ -41,6 +41,17 @@ export function touchedExtents(file: string, pid: Pid = 'self'): MappedExtent[] 
   return touched
 }
 
+/** Bytes of a file that are locked in memory through mappings of it. */
+export function lockedBytes(file: string, pid: Pid = 'self'): number {
+  let locked = 0
+  let isOfFile = false
+  for (const line of fs.readFileSync(`/proc/${pid}/smaps`, 'utf8').split('\n')) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isOfFile = extentIn(line, file) !== undefined
+    else if (isOfFile && line.startsWith('Locked:')) locked += Number.parseInt(line.slice(7), 10)
+  }
+  return locked * 1024
+}
+
 export function mappedBytes(file: string, pid: Pid = 'self'): number {
   return mappedExtents(file, pid).reduce((sum, extent) => sum + extent.length, 0)
 }

@@ -96,9 +96,23 @@ function mapByLibc(fd: number, offset: number, length: number): number {
 }
 
 /**
- * Map a part of a file for as long as a function runs. Its address is for system calls; nothing of it becomes a
- * Buffer, so that it is unmapped at once.
+ * Map a part of a file whose bytes nobody needs: its address is for system calls about the pages. Nothing of it
+ * becomes a Buffer, so that it can be unmapped at once.
  * @param offset bytes, a multiple of the page size
+ * @returns the address, valid until `unmapAddress`
+ * @throws MappingError with the kernel's reason
+ */
+export function mapAddress(fd: number, offset: number, length: number): number {
+  return mapByLibc(fd, offset, length)
+}
+
+/** End what `mapAddress` gave. */
+export function unmapAddress(address: number, length: number): void {
+  libc.munmap(address, length)
+}
+
+/**
+ * The same for as long as a function runs.
  * @throws MappingError with the kernel's reason
  */
 export function withMapping<T>(
@@ -107,11 +121,11 @@ export function withMapping<T>(
   length: number,
   use: (address: number) => T
 ): T {
-  const address = mapByLibc(fd, offset, length)
+  const address = mapAddress(fd, offset, length)
   try {
     return use(address)
   } finally {
-    libc.munmap(address, length)
+    unmapAddress(address, length)
   }
 }
 

@@ -43,6 +43,7 @@ describe('options', () => {
       warm: [],
       warmShare: 0.95,
       warmRate: 2 ** 28,
+      pin: [],
       exemplars: 'off',
       fastPath: 'on',
       stallThresholdMs: 100,
@@ -83,7 +84,7 @@ describe('options', () => {
     assert.deepEqual(trusted('10.0.0.0/8, ::1,fd00::/8'), ['10.0.0.0/8', '::1', 'fd00::/8'])
   })
 
-  it('take origins, and globs to warm', () => {
+  it('take origins, and globs to warm and to pin', () => {
     assert.deepEqual(read(['--cors-origin', 'https://a.example, http://b.example:81']).corsOrigin, [
       'https://a.example',
       'http://b.example:81'
@@ -92,6 +93,7 @@ describe('options', () => {
       { glob: 'a/**/*.pmtiles', range: undefined },
       { glob: 'b.tif', range: { start: 0, end: 100 } }
     ])
+    assert.deepEqual(read(['--pin', 'a/**, b.tif']).pin, ['a/**', 'b.tif'])
   })
 
   for (const [option, value, allowed] of [
@@ -129,6 +131,8 @@ describe('options', () => {
     ['trust-proxy', 'fe80::1%eth0', 'addresses and CIDRs'],
     ['server-timing', '1', 'one of on, off'],
     ['warm', 'a:9-1', 'globs relative to the root'],
+    ['pin', '/etc/passwd', 'globs relative to the root'],
+    ['pin', 'a,,b', 'globs relative to the root'],
     ['warm-share', '1.5', 'a share from 0 to 1'],
     ['shutdown-timeout', '1h', 'in ms, s or m'],
     ['index', 'yes', 'one of auto, on, off'],

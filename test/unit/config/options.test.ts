@@ -34,6 +34,7 @@ const lastingNames = [
   'public-ops',
   'access-log',
   'trust-proxy',
+  'pin',
   'server-timing',
   'shutdown-timeout',
   'log-level',
