@@ -39,6 +39,17 @@ export function* requests(
   }
 }
 
+/** Names of small files, at random, without end. */
+export function* smallFiles(count: number, seed: number): Generator<string, never> {
+  const random = mulberry32(seed)
+  for (;;) yield smallFile(Math.floor(random() * count))
+}
+
+/** The name of one of them: a hundred folders, as a pyramid of tiles has its columns. */
+export function smallFile(index: number): string {
+  return `${index % 100}/${index}.bin`
+}
+
 /** The Range field; undefined for a whole file. @see RFC 9110 §14.1.2 */
 export function rangeField(pieces: Pieces): string | undefined {
   if (pieces.length === 0) return undefined

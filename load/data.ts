@@ -4,15 +4,20 @@ import { randomFillSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { smallFile } from './access.ts'
 import type { Scenario } from './scenarios.ts'
 
 const MiB = 2 ** 20
-const sizes = { main: 256 * MiB, large: 768 * MiB, shrinking: 64 * MiB } as const
+// of the small files the size of each
+const sizes = { main: 256 * MiB, large: 768 * MiB, shrinking: 64 * MiB, small: 16 * 1024 } as const
+const smallFileCount = 20_000
 
 export interface Data {
   /** the folder that is served, to be removed */
   readonly root: string
+  /** of `small` those of each file */
   readonly bytes: Readonly<Record<Scenario['file'], number>>
+  readonly smallFiles: number
 }
 
 export function fileOf({ root }: Data, file: Scenario['file']): string {
@@ -20,7 +25,14 @@ export function fileOf({ root }: Data, file: Scenario['file']): string {
 }
 
 export function nameOf(file: Scenario['file']): string {
-  return `${file}.bin`
+  return file === 'small' ? 'small/' : `${file}.bin`
+}
+
+/** The files that a trial is about. */
+export function filesOf(data: Data, file: Scenario['file']): readonly string[] {
+  const place = fileOf(data, file)
+  if (file !== 'small') return [place]
+  return Array.from({ length: data.smallFiles }, (_, index) => path.join(place, smallFile(index)))
 }
 
 /**
@@ -34,13 +46,14 @@ export function makeData(
   scenarios: readonly Scenario[]
 ): Data {
   const needsLarge = scenarios.some((each) => each.file === 'large' || each.background)
+  const smallFiles = scenarios.some((each) => each.file === 'small') ? smallFileCount : 0
   const bytes = {
     ...sizes,
     main: file === undefined ? sizes.main : fs.statSync(file).size,
     large: needsLarge ? sizes.large : 0
   }
   if (bytes.main < MiB) throw new Error('the file is too small: at least 1 MiB is needed')
-  const wanted = bytes.main + bytes.large + bytes.shrinking
+  const wanted = bytes.main + bytes.large + bytes.shrinking + smallFiles * bytes.small
   const { bavail, bsize } = fs.statfsSync(parent)
   if (bavail * bsize < wanted * 1.1) {
     const inMiB = (count: number) => Math.round(count / MiB)
@@ -48,16 +61,25 @@ export function makeData(
       `too little room for data: ${inMiB(wanted * 1.1)} MiB are needed and ${inMiB(bavail * bsize)} MiB are free (--data DIR: another place)`
     )
   }
-  const data = { root: fs.mkdtempSync(path.join(parent, 'load-data-')), bytes }
+  const data = { root: fs.mkdtempSync(path.join(parent, 'load-data-')), bytes, smallFiles }
   try {
     const main = fileOf(data, 'main')
     if (file === undefined) fillRandom(main, bytes.main)
     else linkOrCopy(file, main)
     if (needsLarge) fillRandom(fileOf(data, 'large'), bytes.large)
+    makeSmall(data)
     return data
   } catch (error) {
     removeData(data)
     throw error
+  }
+}
+
+function makeSmall(data: Data): void {
+  const bytes = Buffer.alloc(data.bytes.small)
+  for (const file of filesOf(data, 'small')) {
+    fs.mkdirSync(path.dirname(file), { recursive: true })
+    fs.writeFileSync(file, randomFillSync(bytes))
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import autocannon from 'autocannon'
 import { build } from 'hdr-histogram-js'
-import { headersOf, requests } from './access.ts'
+import { headersOf, requests, smallFiles } from './access.ts'
 import { dropBodies, pace } from './autocannon.ts'
 import {
   type Job,
@@ -42,11 +42,15 @@ export async function drive(job: Job): Promise<LoadResult> {
     // its own histogram is not used
     ...(load.rate === undefined ? {} : { overallRate: load.rate, ignoreCoordinatedOmission: true }),
     setupClient: (client) => {
-      const wanted = requests(load, job.fileBytes, job.seed + 1000 * clients++)
+      const seed = job.seed + 1000 * clients++
+      const wanted = requests(load, job.fileBytes, seed)
+      const names = job.smallFiles === undefined ? undefined : smallFiles(job.smallFiles, seed)
+      const folder = new URL(url).pathname
       const count = Math.ceil(requestsOfAll / load.connections)
       client.setRequests(
         Array.from({ length: count }, () => ({
           method: 'GET' as const,
+          ...(names === undefined ? {} : { path: folder + names.next().value }),
           headers: headersOf(wanted.next().value)
         }))
       )

@@ -2,9 +2,12 @@
 import type { Load } from './scenarios.ts'
 
 export interface Job {
+  /** of the file, or of the folder of small files, with a slash at the end */
   readonly url: string
   readonly fileBytes: number
-  /** the same bytes on this machine, to compare with; undefined: only lengths are compared */
+  /** small files in that folder, of which each request asks for one; undefined: it is one file */
+  readonly smallFiles: number | undefined
+  /** the same on this machine, to compare with; undefined: only lengths are compared */
   readonly file: string | undefined
   /** whether answers are sampled and compared; to compare what is to stay cold would warm it */
   readonly isSampled: boolean

@@ -1,30 +1,33 @@
 /** Asks for ranges of the same kind beside the load, and compares their bytes after they came. */
 import fs from 'node:fs'
 import http from 'node:http'
-import { headersOf, type Pieces, requests } from './access.ts'
+import { headersOf, type Pieces, requests, smallFiles } from './access.ts'
 import { type Job, timeoutSeconds } from './job.ts'
 
 const sampleEveryMs = 100
 
 /** @returns what ends it and tells how many answers it compared, and how many of them were wrong */
-export function startSampler({ url, file, fileBytes, load, seed, isSampled }: Job) {
+export function startSampler(job: Job) {
+  const { url, file, fileBytes, load, seed, isSampled } = job
   let wrongBytes = 0
   let compared = 0
   let isOver = false
   const wanted = requests(load, fileBytes, seed + 77)
-  const fd = file === undefined ? undefined : fs.openSync(file, 'r')
+  const names = job.smallFiles === undefined ? undefined : smallFiles(job.smallFiles, seed + 77)
   const finished = (async () => {
     while (!isOver && isSampled) {
       const pieces = wanted.next().value
-      const answer = await get(url, headersOf(pieces)).catch(() => undefined)
+      const name = names?.next().value ?? ''
+      const answer = await get(url + name, headersOf(pieces)).catch(() => undefined)
       // a connection that breaks off is a failure, which the load counts as well, and no wrong byte
       if (answer !== undefined && answer.status < 300) {
         compared++
+        const fd = file === undefined ? undefined : fs.openSync(file + name, 'r')
         if (!isRight(answer, pieces, fileBytes, fd)) wrongBytes++
+        if (fd !== undefined) fs.closeSync(fd)
       }
       await new Promise((resolve) => setTimeout(resolve, sampleEveryMs))
     }
-    if (fd !== undefined) fs.closeSync(fd)
   })()
   return {
     async stop() {

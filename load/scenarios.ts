@@ -13,8 +13,11 @@ export interface Load extends Access {
 export interface Scenario {
   readonly name: string
   readonly says: string
-  /** `main`: fits into memory; `large`: does not fit into the limit; `shrinking`: cut in half meanwhile */
-  readonly file: 'main' | 'large' | 'shrinking'
+  /**
+   * `main`: fits into memory; `large`: does not fit into the limit; `shrinking`: cut in half meanwhile; `small`: many
+   * small files, of which each request asks for one
+   */
+  readonly file: 'main' | 'large' | 'shrinking' | 'small'
   /** what of the file is in memory before a trial; a trial whose state cannot be proved says so */
   readonly cache: 'hot' | 'cold'
   readonly load: Load
@@ -124,6 +127,14 @@ export const scenarios: readonly Scenario[] = [
     load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 32 },
     workers: 2,
     withPeers: false,
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'small-files',
+    file: 'small',
+    says: 'one of 20,000 files of 16 KiB, whole, all in memory: more than any server keeps open',
+    load: { pattern: 'whole', rangeBytes: 16 * KiB, connections: 32 },
     runs: 'named'
   },
   {

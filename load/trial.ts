@@ -1,10 +1,12 @@
 /** One trial: state made and proved, a server, a load, and what it took. */
 import fs from 'node:fs'
+import { smallFile } from './access.ts'
 import {
   bringIntoMemory,
   type Data,
   dropFromMemory,
   fileOf,
+  filesOf,
   makeShrinking,
   nameOf
 } from './data.ts'
@@ -51,10 +53,13 @@ export async function runLocalTrial(
   const largeFile = fileOf(data, 'large')
   if (scenario.file === 'shrinking') makeShrinking(data)
   // before the server starts: pages that are mapped cannot be dropped
-  if (scenario.cache === 'cold') await dropFromMemory(file)
-  else await bringIntoMemory(file)
+  const files = filesOf(data, scenario.file)
+  for (const each of files) {
+    if (scenario.cache === 'cold') await dropFromMemory(each)
+    else await bringIntoMemory(each)
+  }
   if (background !== undefined) await dropFromMemory(largeFile)
-  const residentShareBefore = await residentShare(file)
+  const residentShareBefore = await residentShare(...files)
   const backgroundShare = background === undefined ? undefined : await residentShare(largeFile)
   const limit =
     memoryLimitBytes === undefined ? undefined : limitMemory(memoryLimitBytes, scenario.name)
@@ -64,6 +69,7 @@ export async function runLocalTrial(
     const job = {
       url: server.filesUrl + nameOf(scenario.file),
       fileBytes: data.bytes[scenario.file],
+      smallFiles: scenario.file === 'small' ? data.smallFiles : undefined,
       // what shrinks cannot be compared with what it is then
       file: scenario.file === 'shrinking' ? undefined : file,
       isSampled: scenario.cache === 'hot' && scenario.file !== 'shrinking',
@@ -75,7 +81,10 @@ export async function runLocalTrial(
     if (background !== undefined) {
       const url = server.filesUrl + nameOf('large')
       const fileBytes = data.bytes.large
-      loads.push(generate({ ...job, url, fileBytes, isSampled: false, load: background }))
+      const smallFiles = undefined
+      loads.push(
+        generate({ ...job, url, fileBytes, smallFiles, isSampled: false, load: background })
+      )
     }
     const cut = setTimeout(() => {
       if (scenario.file === 'shrinking') fs.truncateSync(file, data.bytes.shrinking / 2)
@@ -111,6 +120,7 @@ export async function runRemoteTrial(
   const job = {
     url: mode.url as string, // remote modes have one
     ...target,
+    smallFiles: undefined,
     isSampled: true,
     load: scenario.load,
     seconds: settings.seconds,
@@ -157,9 +167,12 @@ function growth(counts: readonly number[]): number[] {
   return counts.slice(1).map((count, index) => count - (counts[index] as number))
 }
 
-async function answers({ url }: Pick<Job, 'url'>): Promise<boolean> {
+async function answers({ url, smallFiles }: Pick<Job, 'url' | 'smallFiles'>): Promise<boolean> {
   const headers = { range: 'bytes=0-0' }
-  return fetch(url, { headers, signal: AbortSignal.timeout(5000) })
+  return fetch(smallFiles === undefined ? url : url + smallFile(0), {
+    headers,
+    signal: AbortSignal.timeout(5000)
+  })
     .then(async (answer) => {
       await answer.arrayBuffer()
       return answer.status === 206

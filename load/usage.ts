@@ -134,11 +134,16 @@ function metricsUsage(metrics: string, isOnlySource: boolean): Usage {
 }
 
 /** The share of a file that is in memory, asked from the kernel; undefined: it cannot be known here. @see fincore(1) */
-export async function residentShare(file: string): Promise<number | undefined> {
+export async function residentShare(...files: readonly string[]): Promise<number | undefined> {
   try {
-    const args = ['--bytes', '--noheadings', '--output', 'RES,SIZE', file]
-    const { stdout } = await promisify(execFile)('fincore', args)
-    const [resident = Number.NaN, size = Number.NaN] = stdout.trim().split(/\s+/).map(Number)
+    const args = ['--bytes', '--noheadings', '--output', 'RES,SIZE', ...files]
+    const { stdout } = await promisify(execFile)('fincore', args, { maxBuffer: 2 ** 24 })
+    let [resident, size] = [0, 0]
+    for (const line of stdout.trim().split('\n')) {
+      const [pages = Number.NaN, bytes = Number.NaN] = line.trim().split(/\s+/).map(Number)
+      resident += pages
+      size += bytes
+    }
     return Number.isFinite(resident / size) ? resident / size : undefined
   } catch {
     return undefined

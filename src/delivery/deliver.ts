@@ -68,7 +68,11 @@ export class Delivery {
     }
     try {
       const outcome = answerImmediately(answer, this.#contextOf(request))
-      if (outcome === 'cold' || outcome === 'long') return outcome
+      if (outcome === 'cold' || outcome === 'long') {
+        // `deliver` finds it there
+        this.#options.storage.catalog.keep(file)
+        return outcome
+      }
       if (outcome === 'complete') this.#options.conclude(request, 'complete')
       else {
         // it was found a moment ago, and nothing has run since

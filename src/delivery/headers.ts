@@ -10,6 +10,8 @@ import { fieldLines } from './sink.ts'
 export function createSelector(commonFields: readonly string[]): (file: OpenFile) => Selected {
   const known = new WeakMap<OpenFile, Selected>()
   return (file) => {
+    // of what is closed at once nothing needs to be remembered
+    if (!file.isKept) return describe(file, commonFields)
     let selected = known.get(file)
     if (selected?.isFinal !== true) {
       selected = describe(file, commonFields)
@@ -21,15 +23,15 @@ export function createSelector(commonFields: readonly string[]): (file: OpenFile
 
 /** Until validators tell this content from every other, the ETag is weak and there is no Last-Modified. */
 function describe({ path, size, freshness }: OpenFile, commonFields: readonly string[]): Selected {
-  const { isSettled, isDated, generation, mtimeMs } = freshness
+  const { isSettled, isDated, mtimeNs, mtimeMs } = freshness
   const etag = isSettled
-    ? strongEtag(size, generation.mtimeNs)
-    : weakEtag(size, generation.mtimeNs, generation.ino)
+    ? strongEtag(size, mtimeNs)
+    : weakEtag(size, mtimeNs, freshness.generation.ino)
   // towards the past, for times before 1970 as well
   const lastModifiedMs = isSettled && isDated ? Math.floor(mtimeMs / 1000) * 1000 : undefined
-  const dateFields =
-    lastModifiedMs === undefined ? [] : ['last-modified', formatHttpDate(lastModifiedMs)]
-  const fields = ['accept-ranges', 'bytes', 'etag', etag, ...dateFields, ...commonFields]
+  const fields = ['accept-ranges', 'bytes', 'etag', etag]
+  if (lastModifiedMs !== undefined) fields.push('last-modified', formatHttpDate(lastModifiedMs))
+  fields.push(...commonFields)
   return {
     representation: {
       completeLength: size,

@@ -188,9 +188,14 @@ export class Connection {
   }
 
   #tryNow(request: FileRequest, path: string): 'done' | Waiting | undefined {
-    const file = this.#options.catalog.known(path)
+    const file = this.#options.catalog.tryOpen(path)
     if (file === undefined) return undefined
-    const delivered = this.#options.delivery.tryNow(request, file)
+    let delivered: Delivered | Waiting
+    try {
+      delivered = this.#options.delivery.tryNow(request, file)
+    } finally {
+      file.release()
+    }
     if (delivered === 'cold' || delivered === 'long') return delivered
     this.#conclude(request, delivered)
     return 'done'

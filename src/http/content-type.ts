@@ -39,8 +39,18 @@ types.define(
 
 /** @param path of the file; only its last name counts */
 export function contentTypeOf(path: string): string {
-  const name = path.slice(path.lastIndexOf('/') + 1)
-  const extension = /\.([^.]+)$/.exec(name)?.[1] ?? ''
+  const dot = path.lastIndexOf('.')
+  const extension = dot > path.lastIndexOf('/') ? path.slice(dot + 1) : ''
+  if (extension === lastExtension) return lastType
+  lastType = typeOf(extension)
+  lastExtension = extension
+  return lastType
+}
+// of many files that are asked for once, the next is like the last
+let lastExtension: string | undefined
+let lastType = ''
+
+function typeOf(extension: string): string {
   // a number is the place of a Zarr chunk (0.0.123), not a format
   const known = /^\d*$/.test(extension) ? null : types.getType(extension)
   const type = known ?? 'application/octet-stream'

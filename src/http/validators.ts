@@ -61,8 +61,18 @@ const monthNames = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ')
 
 /** IMF-fixdate of RFC 9110 §5.6.7. @param epochMs milliseconds; the part below a second is cut off */
 export function formatHttpDate(epochMs: number): string {
-  return new Date(epochMs).toUTCString()
+  const second = Math.floor(epochMs / 1000)
+  let date = dates.get(second)
+  if (date === undefined) {
+    date = new Date(epochMs).toUTCString()
+    if (dates.size >= maxDates) dates.clear()
+    dates.set(second, date)
+  }
+  return date
 }
+// Files that were written together have the same date, or nearly so.
+const dates = new Map<number, string>()
+const maxDates = 1000
 
 /**
  * Any of the three date formats of RFC 9110 §5.6.7.

@@ -64,7 +64,7 @@ export class FileAnswers<Requested extends FileRequest = FileRequest> {
     if (turn !== undefined || path === undefined) {
       return this.#giveSlowly(exchange, request, reply, path, { turn })
     }
-    const file = catalog.known(path)
+    const file = catalog.tryOpen(path)
     if (file === undefined) return this.#giveSlowly(exchange, request, reply, path)
     const asked = this.#requestOf(exchange, request, reply)
     let delivered: Delivered | Waiting
@@ -73,6 +73,8 @@ export class FileAnswers<Requested extends FileRequest = FileRequest> {
     } catch (error) {
       follow(observer, request, reply, exchange)
       return settled(() => host.fail(error, request, reply, asked, path))
+    } finally {
+      file.release()
     }
     if (delivered === 'done') return undefined
     if (typeof delivered === 'string') {

@@ -5,11 +5,12 @@
 import { stat } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
+import { CachedOpener } from './cached-opener.ts'
 import { StorageError } from './errors.ts'
 import { isLocalPath } from './file-system.ts'
 import { type FolderEntry, type FolderOptions, isFolder, readFolder } from './folder.ts'
 import { ChangeHistory } from './freshness.ts'
-import { type OpenFile, openFile, type SymlinkPolicy } from './open-file.ts'
+import { type OpenFile, type OpeningOptions, openFile, type SymlinkPolicy } from './open-file.ts'
 import { SharedWork } from './shared-work.ts'
 import { PoolShare, poolThreads, sharesOf } from './thread-pool.ts'
 
@@ -20,6 +21,8 @@ export interface CatalogOptions {
   readonly dotfiles: 'allow' | 'deny'
   /** open files that are kept; the least recently used is let go for the next */
   readonly maxOpenFiles: number
+  /** a file no longer than this is kept only if it is asked for again; 0: every file is kept */
+  readonly smallFileBytes: number
   /** how long a generation is trusted without asking the file system again; 0: never */
   readonly revalidateMs: number
   /** requests that may wait for the opening of a file */
@@ -41,13 +44,21 @@ export class Catalog {
   readonly #files: LRUCache<string, OpenFile>
   readonly #opening = new Map<string, SharedWork<OpenFile>>()
   readonly #history = new ChangeHistory()
+  readonly #howToOpen: OpeningOptions
+  readonly #opener: CachedOpener
   readonly #openers: PoolShare
+  /** Inode numbers (their lower half) of small files that were opened lately, each in the place that its end names. */
+  readonly #seen: Int32Array
   readonly #sweeper: NodeJS.Timeout
   #isSweeping = false
 
   private constructor(options: CatalogOptions, isRootLocal: boolean) {
     this.#options = options
     this.#isRootLocal = isRootLocal
+    this.#howToOpen = { ...options, history: this.#history }
+    this.#opener = new CachedOpener(this.#howToOpen)
+    // as many as are kept: what is asked for again that soon would have been found
+    this.#seen = new Int32Array(2 ** Math.ceil(Math.log2(Math.min(options.maxOpenFiles, 2 ** 16))))
     this.#openers = new PoolShare({
       what: 'opens',
       maxRunning: sharesOf(poolThreads()).openers,
@@ -86,11 +97,47 @@ export class Catalog {
   known(path: string): OpenFile | undefined {
     const file = this.#files.get(path)
     if (file === undefined) return undefined
-    if (file.freshness.wasChecked(this.#options.revalidateMs)) return file
-    if (!this.#canAskAtOnce(file)) return undefined
-    if (file.freshness.isStillNamed()) return file
-    this.#drop(file)
+    const isCurrent =
+      file.freshness.wasChecked(this.#options.revalidateMs) ||
+      (this.#canAskAtOnce(file) && file.freshness.isStillNamed())
+    if (isCurrent) {
+      file.timesAsked++
+      return file
+    }
+    if (this.#canAskAtOnce(file)) this.#drop(file)
     return undefined
+  }
+
+  /**
+   * The open file of a path, if it is known, or can be opened without waiting; retained, the caller releases it. A
+   * small file is not kept unless it was opened a while ago already.
+   */
+  tryOpen(path: string): OpenFile | undefined {
+    const known = this.known(path)
+    if (known?.tryRetain() === true) return known
+    // what is kept and not known has to be asked about on the thread pool
+    if (!this.#isRootLocal || this.#files.has(path)) return undefined
+    const file = this.#opener.open(path)
+    if (file === undefined) return undefined
+    const isSmall = file.size <= this.#options.smallFileBytes
+    if (!isSmall || this.#wasSeen(file)) this.keep(file)
+    return file
+  }
+
+  /** Hold a file that is open for the next request, if it is not held already. */
+  keep(file: OpenFile): void {
+    if (file.isKept) return
+    file.keep()
+    this.#options.whenOpened?.(file)
+    this.#files.set(file.path, file)
+  }
+
+  #wasSeen({ freshness }: OpenFile): boolean {
+    const { inode } = freshness
+    const place = inode & (this.#seen.length - 1)
+    if (this.#seen[place] === inode) return true
+    this.#seen[place] = inode
+    return false
   }
 
   /**
@@ -102,7 +149,10 @@ export class Catalog {
     for (;;) {
       const kept = this.#files.get(path)
       if (kept?.tryRetain() === true) {
-        if (await this.#isCurrent(kept, signal)) return kept
+        if (await this.#isCurrent(kept, signal)) {
+          kept.timesAsked++
+          return kept
+        }
         this.#drop(kept)
         kept.release()
       }
@@ -144,14 +194,12 @@ export class Catalog {
   }
 
   async #openAndKeep(path: string, signal: AbortSignal): Promise<OpenFile> {
-    const { whenOpened } = this.#options
-    const opening = { ...this.#options, history: this.#history }
     for (let attempt = 0; ; attempt++) {
       try {
         const options = { signal, mayRefuse: true }
-        const file = await this.#openers.run(path, options, () => openFile(path, opening))
-        whenOpened?.(file)
-        this.#files.set(path, file)
+        const file = await this.#openers.run(path, options, () => this.#openOnPool(path))
+        this.keep(file)
+        file.release()
         return file
       } catch (error) {
         // Out of descriptors: files that are only kept in the cache are closed for those that are asked for.
@@ -175,6 +223,23 @@ export class Catalog {
 
   #folderOptions(signal: AbortSignal): FolderOptions {
     return { ...this.#options, share: this.#openers, maxNames: maxFolderNames, signal }
+  }
+
+  /**
+   * Once its names are in memory, a file is opened without more of the pool's threads.
+   * @throws StorageError NOT_FOUND, EXHAUSTED, READ_FAILED
+   */
+  async #openOnPool(path: string): Promise<OpenFile> {
+    if (this.#isRootLocal) {
+      let file = this.#opener.open(path)
+      if (file === undefined && this.#opener.wasCold) {
+        // what it does not find is told by openFile
+        await stat(`${this.#options.root}/${path}`).catch(() => {})
+        file = this.#opener.open(path)
+      }
+      if (file !== undefined) return file
+    }
+    return openFile(path, this.#howToOpen)
   }
 
   /** @throws the system's error when the root is gone */

@@ -17,6 +17,8 @@ export interface CopySourceOptions {
   readonly counters: Counters
   /** most bytes of one window */
   readonly windowBytes: number
+  /** whether so many bytes of a file are copied on the event loop; default: all are */
+  readonly isCopied?: (file: OpenFile, length: number) => boolean
 }
 
 export class CopySource implements ByteSource {
@@ -28,10 +30,16 @@ export class CopySource implements ByteSource {
     this.#options = options
   }
 
+  /** Whether its file system can be read in this way, as far as is known. */
+  canCopy(file: OpenFile): boolean {
+    return !this.#refusing.has(file)
+  }
+
   /** Answers both questions at once, whether the window is resident and what is in it, with no gap between. */
   tryRead(file: OpenFile, start: number, end: number): CopiedWindow | undefined {
-    const { counters, buffers, windowBytes } = this.#options
-    if (this.#refusing.has(file)) {
+    const { counters, buffers, windowBytes, isCopied } = this.#options
+    if (isCopied?.(file, end - start) === false) return undefined
+    if (!this.canCopy(file)) {
       counters.checks.unknown++
       return undefined
     }

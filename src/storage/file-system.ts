@@ -31,6 +31,11 @@ export async function isLocalPath(path: string): Promise<boolean> {
   return localFileSystems.has(type >>> 0)
 }
 
+/** What is known of a mount from an open file of it; undefined: it was not asked about yet. */
+export function isKnownLocal(mount: bigint | undefined): boolean | undefined {
+  return mount === undefined ? undefined : localByMount.get(mount)
+}
+
 // Mounts come and go on a machine with an automounter; no service uses so many at a time.
 const maxKnown = 1000
 // a mount never changes its file system, and its unique number never means another mount: true for ever
@@ -47,7 +52,7 @@ export async function isLocalFileSystem(
   mountIdOf: (fd: number) => bigint | undefined = uniqueMountId
 ): Promise<boolean> {
   const mount = mountIdOf(fd)
-  const known = mount === undefined ? undefined : localByMount.get(mount)
+  const known = isKnownLocal(mount)
   if (known !== undefined) return known
   const isLocal = await isLocalPath(`/proc/self/fd/${fd}`)
   if (mount !== undefined) {

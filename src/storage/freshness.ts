@@ -42,6 +42,11 @@ export class ChangeHistory {
     ttl: habitMs
   })
 
+  /** Whether no change was seen of late, so that it has nothing to tell. */
+  get isEmpty(): boolean {
+    return this.#changed.size === 0
+  }
+
   /** A generation is not that of its path any more. */
   remember(path: string, { generation, habit }: Freshness): void {
     const was = { size: Number(generation.size), habit }
@@ -67,37 +72,54 @@ export class ChangeHistory {
 export interface FreshnessFacts {
   readonly fd: number
   readonly absolutePath: string
-  readonly generation: Generation
+  readonly key: GenerationKey
   readonly habit: Habit
   /** whether its metadata can be asked for without waiting for another machine or process */
   readonly isLocal: boolean
 }
 
 export class Freshness {
-  readonly generation: Generation
   readonly habit: Habit
   readonly isLocal: boolean
   /** since the epoch, the fraction of a millisecond cut off */
   readonly mtimeMs: number
   readonly #fd: number
-  readonly #pathBytes: Buffer
+  readonly #absolutePath: string
   readonly #key: GenerationKey
-  readonly #naming: SharedWork<boolean>
+  // made when they are needed: of most files that are asked for once they never are
+  #pathBytes: Buffer | undefined
+  #naming: SharedWork<boolean> | undefined
   readonly #quietFromMs: number
   #isQuiet = false
   #checkedAtMs = performance.now()
 
-  constructor({ fd, absolutePath, generation, habit, isLocal }: FreshnessFacts) {
+  constructor({ fd, absolutePath, key, habit, isLocal }: FreshnessFacts) {
     this.#fd = fd
-    this.generation = generation
     this.habit = habit
     this.isLocal = isLocal
-    this.mtimeMs = Number(generation.mtimeNs / 1_000_000n)
-    this.#key = generationKey(generation)
-    this.#pathBytes = Buffer.from(`${absolutePath}\0`)
-    this.#naming = new SharedWork(() => names(absolutePath, generation))
+    this.mtimeMs = key.mtimeMs
+    this.#key = key
+    this.#absolutePath = absolutePath
     const restlessMs = habit === 'none' ? Math.max(0, settleMs - this.ageMs()) : habitMs
     this.#quietFromMs = performance.now() + restlessMs
+  }
+
+  get generation(): Generation {
+    return this.#key.generation
+  }
+
+  get mtimeNs(): bigint {
+    return this.#key.mtimeNs
+  }
+
+  /** the lower half of its inode's number */
+  get inode(): number {
+    return this.#key.words[0] as number
+  }
+
+  /** bytes */
+  get size(): number {
+    return this.#key.size
   }
 
   /** Since its last change, as the file system tells it; a time in the future tells nothing and is Infinity. */
@@ -137,11 +159,13 @@ export class Freshness {
 
   /** Whether its path still names this content. Synchronous: only for a local file. */
   isStillNamed(): boolean {
+    this.#pathBytes ??= Buffer.from(`${this.#absolutePath}\0`)
     return this.#checked(pathStillNames(this.#pathBytes, this.#key))
   }
 
   /** The same, asked on the thread pool: one question at a time, so that a slow file takes one thread. */
   async isStillNamedSlowly(signal?: AbortSignal): Promise<boolean> {
+    this.#naming ??= new SharedWork(() => names(this.#absolutePath, this.generation))
     return this.#checked(await this.#naming.ask(signal))
   }
 

@@ -3,6 +3,7 @@
  * kernel says that it is resident; the others are read, which warms their pages for the next request.
  */
 import type { ByteSource, CopiedWindow, ReadOptions, Window } from './byte-source.ts'
+import type { CopySource } from './copy-source.ts'
 import type { Counters } from './counters.ts'
 import { populate } from './native/mapping.ts'
 import { isResident } from './native/residency.ts'
@@ -12,10 +13,12 @@ import type { Region, RegionTable } from './regions.ts'
 export interface MappedSourceOptions {
   readonly regions: RegionTable
   /** for cold windows, and for files that are not or cannot be mapped */
-  readonly copies: ByteSource
+  readonly copies: CopySource
   readonly counters: Counters
   /** most bytes of one window */
   readonly windowBytes: number
+  /** of a file that was not asked for often, so many bytes are copied; 0: none */
+  readonly smallBytes: number
   /** false: no residency check, the textbook way, in which a cold page stops every connection */
   readonly isGuarded: boolean
 }
@@ -28,7 +31,11 @@ export class MappedSource implements ByteSource {
   }
 
   tryRead(file: OpenFile, start: number, end: number): Window | undefined {
-    const { regions, copies, counters, windowBytes, isGuarded } = this.#options
+    const { regions, copies, counters, windowBytes, smallBytes, isGuarded } = this.#options
+    const isRare =
+      end - start <= smallBytes && file.timesAsked < asksBeforeMapping(file, smallBytes)
+    // a file that is not kept would leave its regions behind
+    if (!file.isKept || (isRare && copies.canCopy(file))) return copies.tryRead(file, start, end)
     // A mapped window shows what the file holds when the kernel takes it. While a file is likely to change, its
     // windows are copies, which are checked after they were made.
     if (isGuarded && !(file.isTrusted && file.freshness.isQuiet)) {
@@ -49,6 +56,14 @@ export class MappedSource implements ByteSource {
   read(file: OpenFile, start: number, end: number, options?: ReadOptions): Promise<CopiedWindow> {
     return this.#options.copies.read(file, start, end, options)
   }
+}
+
+/**
+ * A mapping pays off when it is used again: to map and to unmap costs as much as dozens of small copies. A small file
+ * is one of many as a rule, and gone from the catalog after a few requests.
+ */
+function asksBeforeMapping({ size }: OpenFile, smallBytes: number): number {
+  return size <= smallBytes ? 5 : 2
 }
 
 /** A slice of a region, which stays mapped until the window is released. */

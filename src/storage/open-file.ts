@@ -9,6 +9,8 @@ import { promisify } from 'node:util'
 import { StorageError, systemCode } from './errors.ts'
 import { isLocalFileSystem } from './file-system.ts'
 import { type ChangeHistory, Freshness } from './freshness.ts'
+import { closeNow } from './native/open.ts'
+import { type GenerationKey, generationKey, hasName } from './native/stat.ts'
 import { FileRegions } from './regions.ts'
 import { mayTrustResidency } from './residency.ts'
 
@@ -19,8 +21,8 @@ export interface OpenFileFacts {
   readonly path: string
   readonly fd: number
   readonly freshness: Freshness
-  /** whether mincore(2) tells this process the truth about it */
-  readonly isTrusted: boolean
+  /** user id of its owner */
+  readonly uid: number
   readonly whenRetired: (file: OpenFile) => void
 }
 
@@ -30,21 +32,37 @@ export class OpenFile {
   /** bytes */
   readonly size: number
   readonly freshness: Freshness
-  readonly isTrusted: boolean
   readonly regions: FileRegions
+  /** how often it was asked for since it was opened */
+  timesAsked = 1
+  readonly #uid: number
   readonly #whenRetired: (file: OpenFile) => void
-  // the first lease is the catalog's
+  // the first lease is that of whoever has opened it
   #leases = 1
-  #isRetired = false
+  #isKept = false
+  /** somebody has held it beyond the turn of the event loop in which it was opened */
+  #wasRetained = false
+  #isTrusted: boolean | undefined
 
-  constructor({ path, fd, freshness, isTrusted, whenRetired }: OpenFileFacts) {
+  constructor({ path, fd, freshness, uid, whenRetired }: OpenFileFacts) {
     this.path = path
     this.fd = fd
-    this.size = Number(freshness.generation.size)
+    this.size = freshness.size
     this.freshness = freshness
-    this.isTrusted = isTrusted
+    this.#uid = uid
     this.regions = new FileRegions(fd, this.size)
     this.#whenRetired = whenRetired
+  }
+
+  /** Whether mincore(2) tells this process the truth about it: asked once, when it is needed. */
+  get isTrusted(): boolean {
+    this.#isTrusted ??= mayTrustResidency(this.fd, this.#uid, this.freshness.isLocal)
+    return this.#isTrusted
+  }
+
+  /** whether the catalog holds it for the next request */
+  get isKept(): boolean {
+    return this.#isKept
   }
 
   /** claims that keep it open; the catalog's is one of them */
@@ -56,20 +74,37 @@ export class OpenFile {
   tryRetain(): boolean {
     if (this.#leases === 0) return false
     this.#leases++
+    this.#wasRetained = true
     return true
+  }
+
+  /** The catalog holds it from now on. */
+  keep(): void {
+    assert(!this.#isKept && this.tryRetain(), 'a file is kept twice, or closed')
+    this.#isKept = true
   }
 
   release(): void {
     assert(this.#leases > 0, 'a file was released more often than retained')
     this.#leases--
+    if (this.#leases === 0) this.#close()
+  }
+
+  /**
+   * Closing a regular file of a local file system does not wait, unless this is the end of a deleted file: then its
+   * blocks are freed. That it has a name was seen when it was opened, or is asked again.
+   */
+  #close(): void {
+    const isPlain = this.freshness.isLocal && (!this.#wasRetained || hasName(this.fd))
+    if (isPlain) closeNow(this.fd)
     // Failing to close a descriptor open for reading loses nothing: close(2) frees it anyway.
-    if (this.#leases === 0) fs.close(this.fd, () => {})
+    else fs.close(this.fd, () => {})
   }
 
   /** The catalog lets go of it: no new response gets it, running ones end. */
   retire(): void {
-    if (this.#isRetired) return
-    this.#isRetired = true
+    if (!this.#isKept) return
+    this.#isKept = false
     this.#whenRetired(this)
     this.release()
   }
@@ -148,36 +183,61 @@ async function openRegular(target: string, path: string): Promise<number> {
 }
 
 /** @param place where it lies below the root; undefined: elsewhere */
+/** @throws StorageError NOT_FOUND */
 export function assertPlace(
   place: string | undefined,
   path: string,
-  { symlinks, dotfiles }: Pick<OpeningOptions, 'symlinks' | 'dotfiles'>
+  policy: Pick<OpeningOptions, 'symlinks' | 'dotfiles'>
 ): void {
-  if (place === path) return
-  if (place === undefined || symlinks === 'deny') {
-    throw new StorageError('NOT_FOUND', path, { reason: 'outside the root' })
-  }
-  if (dotfiles === 'deny' && hasDotfile(place)) {
-    throw new StorageError('NOT_FOUND', path, { reason: 'a link to a dotfile' })
-  }
+  const reason = whyRefused(place, path, policy)
+  if (reason !== undefined) throw new StorageError('NOT_FOUND', path, { reason })
 }
 
-async function describe(
-  fd: number,
+/**
+ * @param place where what was opened for `path` lies below the root; undefined: elsewhere
+ * @returns undefined when it may be served
+ */
+export function whyRefused(
+  place: string | undefined,
   path: string,
-  { root, history, whenRetired }: OpeningOptions
-): Promise<OpenFile> {
+  { symlinks, dotfiles }: Pick<OpeningOptions, 'symlinks' | 'dotfiles'>
+): string | undefined {
+  if (place === path) return undefined
+  if (place === undefined || symlinks === 'deny') return 'outside the root'
+  return dotfiles === 'deny' && hasDotfile(place) ? 'a link to a dotfile' : undefined
+}
+
+async function describe(fd: number, path: string, options: OpeningOptions): Promise<OpenFile> {
   const stats = await promisedFstat(fd, { bigint: true })
   if (!stats.isFile()) throw notRegular(path)
   const isLocal = await isLocalFileSystem(fd)
-  const isTrusted = mayTrustResidency(fd, stats, isLocal)
-  const { dev, ino, size, mtimeNs } = stats
-  const generation = { dev, ino, size, mtimeNs }
-  const ageMs = Date.now() - Number(mtimeNs / 1_000_000n)
-  const habit = history.habitOf(path, generation, ageMs)
+  const { dev, ino, size, mtimeNs, uid } = stats
+  const key = generationKey({ dev, ino, size, mtimeNs })
+  return openedFile({ fd, path, key, uid: Number(uid), isLocal }, options)
+}
+
+/** A regular file below the root that is open. */
+export function openedFile(
+  {
+    fd,
+    path,
+    key,
+    uid,
+    isLocal
+  }: {
+    readonly fd: number
+    readonly path: string
+    readonly key: GenerationKey
+    readonly uid: number
+    readonly isLocal: boolean
+  },
+  { root, history, whenRetired }: OpeningOptions
+): OpenFile {
+  const ageMs = Date.now() - key.mtimeMs
+  const habit = history.isEmpty ? 'none' : history.habitOf(path, key.generation, ageMs)
   const absolutePath = `${root}/${path}`
-  const freshness = new Freshness({ fd, absolutePath, generation, habit, isLocal })
-  return new OpenFile({ path, fd, freshness, isTrusted, whenRetired })
+  const freshness = new Freshness({ fd, absolutePath, key, habit, isLocal })
+  return new OpenFile({ path, fd, freshness, uid, whenRetired })
 }
 
 function notRegular(path: string): StorageError {

@@ -58,6 +58,7 @@ export class RowsResidency {
     const catalog = await Catalog.open({
       ...options,
       maxOpenFiles,
+      smallFileBytes: 0,
       revalidateMs: freshMs,
       maxWaiting: maxOpenFiles,
       whenRetired: () => {}

@@ -29,6 +29,11 @@ export interface StorageOptions {
   readonly maxWaitingReads: number
   /** of copied windows in use at once */
   readonly maxBufferedBytes: number
+  /**
+   * Up to so many bytes are copied on the event loop, of a file that is seen for the first time; such a small file is
+   * closed afterwards. Default: 128 KiB, which are copied in less time than a mapping or a thread costs
+   */
+  readonly smallBytes?: number
   readonly symlinks: SymlinkPolicy
   readonly dotfiles: 'allow' | 'deny'
 }
@@ -54,6 +59,9 @@ export interface Storage {
 /** @throws the system's error when the root cannot be looked at */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
   const { windowBytes, isGuarded, maxWaitingReads } = options
+  const isMapping = options.mode === 'mmap'
+  // the textbook way maps everything
+  const smallBytes = isMapping && !isGuarded ? 0 : (options.smallBytes ?? 128 * 1024)
   const counters = createCounters()
   const buffers = new WindowBuffers(options.maxBufferedBytes)
   const regions = new RegionTable(options, counters)
@@ -68,13 +76,21 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const copiedBytes = Math.min(windowBytes, Math.max(leastCopyBytes, options.maxBufferedBytes / 4))
   const reader = new ReadSource(buffers, copiedBytes, reads)
   const copies = new CopySource({ reader, buffers, counters, windowBytes: copiedBytes })
-  const isMapping = options.mode === 'mmap'
   const source = isMapping
-    ? new MappedSource({ regions, copies, counters, windowBytes, isGuarded })
-    : reader
+    ? new MappedSource({ regions, copies, counters, windowBytes, smallBytes, isGuarded })
+    : // what the thread pool costs is much for a few bytes that are in memory, and little for many
+      new CopySource({
+        reader,
+        buffers,
+        counters,
+        windowBytes: copiedBytes,
+        isCopied: (file, length) =>
+          length <= smallBytes && (file.size <= smallBytes || file.timesAsked === 1)
+      })
   const catalog = await Catalog.open({
     ...options,
     maxWaiting: maxWaitingReads,
+    smallFileBytes: smallBytes,
     whenOpened: (file: OpenFile) => {
       // Pages that the kernel read ahead carry a mark: a touch of one in a mapping starts the next readahead,
       // and waits for a place in the queue of the disk. That would be the event loop.

@@ -29,6 +29,11 @@ export const libc = {
   sendmsg: lib.func('int64_t sendmsg(int fd, intptr_t message, int flags)'),
   ioctl: lib.func('int ioctl(int fd, size_t request, void *value)'),
   fcntl: lib.func('int fcntl(int fd, int command, int value)'),
+  openat2: lib.func(
+    'int syscall(int64_t number, int64_t dirfd, intptr_t path, intptr_t how, int64_t size)'
+  ),
+  openat: lib.func('int openat(int dirfd, intptr_t path, int flags)'),
+  close: lib.func('int close(int fd)'),
   getrusage: lib.func('int getrusage(int who, void *usage)'),
   cachestat: lib.func(
     'int64_t syscall(int64_t number, int64_t fd, void *range, void *stat, int64_t flags)'

@@ -18,6 +18,9 @@ const AT_EMPTY_PATH = 0x1000
 const AT_STATX_DONT_SYNC = 0x4000
 const STATX_MNT_ID_UNIQUE = 0x4000
 const STATX_TYPE_MODE_INO_SIZE_MTIME = 0x0001 | 0x0002 | 0x0100 | 0x0200 | 0x0040
+const STATX_TYPE = 0x0001
+const STATX_NLINK = 0x0004
+const STATX_UID = 0x0008
 
 const statxBuffer = Buffer.alloc(256)
 
@@ -64,26 +67,86 @@ export function uniqueMountId(fd: number): bigint | undefined {
   return statxBuffer.readBigUInt64LE(144)
 }
 
+/** What can be told of a regular file that was found, and is not opened yet. */
+export interface FoundFile {
+  readonly key: GenerationKey
+  /** user id of its owner */
+  readonly uid: number
+  /** number of its mount, as `uniqueMountId` gives it */
+  readonly mount: bigint | undefined
+}
+
+/**
+ * Asked without a wait for a file system's daemon or server. Where there is one, the answer may be old.
+ * @param fd may name a place only (O_PATH)
+ * @returns undefined for what is not a regular file
+ */
+export function describeFound(fd: number): FoundFile | undefined {
+  const mask = STATX_TYPE_MODE_INO_SIZE_MTIME | STATX_UID | STATX_MNT_ID_UNIQUE
+  if (!statx(fd, emptyPath, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask)) return undefined
+  const hasMount = (statxBuffer.readUInt32LE(0) & STATX_MNT_ID_UNIQUE) !== 0
+  return {
+    key: new GenerationKey(generationWords.map((word) => statxWords[word] as number)),
+    uid: statxBuffer.readUInt32LE(20),
+    mount: hasMount ? statxBuffer.readBigUInt64LE(144) : undefined
+  }
+}
+
+/** Whether an open file still has a name, so that closing it deletes nothing. Synchronous. */
+export function hasName(fd: number): boolean {
+  return (
+    statx(fd, emptyPath, AT_EMPTY_PATH, STATX_TYPE | STATX_NLINK) &&
+    statxBuffer.readUInt32LE(16) > 0
+  )
+}
+
 /** A generation in the form that the hot path compares: the 32-bit words of statx(2)'s answer. */
-export interface GenerationKey {
-  readonly generation: Generation
-  readonly words: Int32Array
+export class GenerationKey {
+  /** those of `generationWords` */
+  readonly words: readonly number[]
+  #generation: Generation | undefined
+
+  constructor(words: readonly number[], generation?: Generation) {
+    this.words = words
+    this.#generation = generation
+  }
+
+  get generation(): Generation {
+    this.#generation ??= generationIn(this.words)
+    return this.#generation
+  }
+
+  /** bytes */
+  get size(): number {
+    const [, , low = 0, high = 0] = this.words
+    return (low >>> 0) + (high >>> 0) * 2 ** 32
+  }
+
+  get mtimeNs(): bigint {
+    return mtimeIn(this.words)
+  }
+
+  /** since the epoch, the fraction of a millisecond cut off */
+  get mtimeMs(): number {
+    const [, , , , low = 0, high = 0, nanoseconds = 0] = this.words
+    return ((low >>> 0) + high * 2 ** 32) * 1000 + Math.floor(nanoseconds / 1_000_000)
+  }
 }
 
 const second = 1_000_000_000n
 
 /** @see statx(2) for the layout, which is the same on every architecture */
 export function generationKey(generation: Generation): GenerationKey {
-  const raw = Buffer.alloc(256)
-  raw.writeBigUInt64LE(generation.ino, 32)
-  raw.writeBigUInt64LE(generation.size, 40)
+  const { ino, size, mtimeNs, dev } = generation
   // counted from the second before, for dates before 1970 too
-  const nanoseconds = ((generation.mtimeNs % second) + second) % second
-  raw.writeBigInt64LE((generation.mtimeNs - nanoseconds) / second, 112)
-  raw.writeUInt32LE(Number(nanoseconds), 120)
-  raw.writeUInt32LE(deviceMajor(generation.dev), 136)
-  raw.writeUInt32LE(deviceMinor(generation.dev), 140)
-  return { generation, words: new Int32Array(raw.buffer, raw.byteOffset, 64) }
+  const nanoseconds = ((mtimeNs % second) + second) % second
+  const seconds = (mtimeNs - nanoseconds) / second
+  const words = [ino, size, seconds].flatMap((value) => [value, value >> 32n])
+  const all = [...words, nanoseconds, deviceMajor(dev), deviceMinor(dev)]
+  return new GenerationKey(
+    all.map((word) => Number(BigInt.asIntN(32, word))),
+    generation
+  )
 }
 
 export function sameGeneration(a: Generation, b: Generation): boolean {
@@ -94,40 +157,56 @@ const statxWords = new Int32Array(statxBuffer.buffer, statxBuffer.byteOffset, 64
 // which words of statx(2)'s answer make a generation: ino, size, mtime seconds and nanoseconds, device
 const generationWords = [8, 9, 10, 11, 28, 29, 30, 34, 35] as const
 
-function statx(dirfd: number, path: Buffer, flags: number): boolean {
+function statx(
+  dirfd: number,
+  path: Buffer,
+  flags: number,
+  mask: number = STATX_TYPE_MODE_INO_SIZE_MTIME
+): boolean {
   // 0o170000 is S_IFMT, 0o100000 S_IFREG: what has become a folder or a FIFO is not the file any more
   return (
-    libc.statx(dirfd, path, flags, STATX_TYPE_MODE_INO_SIZE_MTIME, statxBuffer) === 0 &&
+    libc.statx(dirfd, path, flags, mask, statxBuffer) === 0 &&
     (statxBuffer.readUInt16LE(28) & constants.S_IFMT) === constants.S_IFREG
   )
 }
 
 function bufferMatches(known: GenerationKey): boolean {
-  for (const word of generationWords) {
-    if (statxWords[word] !== known.words[word]) return false
+  const { words } = known
+  for (let i = 0; i < generationWords.length; i++) {
+    if (statxWords[generationWords[i] as number] !== words[i]) return false
   }
   return true
 }
 
 function generationInBuffer(): Generation {
+  return generationIn(generationWords.map((word) => statxWords[word] as number))
+}
+
+function generationIn(words: readonly number[]): Generation {
+  const unsigned = (i: number) => BigInt((words[i] as number) >>> 0)
   return {
-    dev: device(statxBuffer.readUInt32LE(136), statxBuffer.readUInt32LE(140)),
-    ino: statxBuffer.readBigUInt64LE(32),
-    size: statxBuffer.readBigUInt64LE(40),
-    mtimeNs: statxBuffer.readBigInt64LE(112) * second + BigInt(statxBuffer.readUInt32LE(120))
+    ino: unsigned(0) | (unsigned(1) << 32n),
+    size: unsigned(2) | (unsigned(3) << 32n),
+    mtimeNs: mtimeIn(words),
+    dev: device(unsigned(7), unsigned(8))
   }
 }
 
+function mtimeIn(words: readonly number[]): bigint {
+  const [, , , , low = 0, high = 0, nanoseconds = 0] = words
+  // seconds are a signed number of 64 bits, of dates far below 2^53
+  return BigInt((low >>> 0) + high * 2 ** 32) * second + BigInt(nanoseconds)
+}
+
 // glibc's dev_t, as stat(2) gives it to Node: gnu_dev_makedev(3)
-function device(major: number, minor: number): bigint {
-  const [M, m] = [BigInt(major), BigInt(minor)]
+function device(M: bigint, m: bigint): bigint {
   return (
     ((M & 0xfffff000n) << 32n) | ((M & 0xfffn) << 8n) | ((m & 0xffffff00n) << 12n) | (m & 0xffn)
   )
 }
-function deviceMajor(dev: bigint): number {
-  return Number(((dev >> 32n) & 0xfffff000n) | ((dev >> 8n) & 0xfffn))
+function deviceMajor(dev: bigint): bigint {
+  return ((dev >> 32n) & 0xfffff000n) | ((dev >> 8n) & 0xfffn)
 }
-function deviceMinor(dev: bigint): number {
-  return Number(((dev >> 12n) & 0xffffff00n) | (dev & 0xffn))
+function deviceMinor(dev: bigint): bigint {
+  return ((dev >> 12n) & 0xffffff00n) | (dev & 0xffn)
 }

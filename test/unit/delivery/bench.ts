@@ -52,6 +52,7 @@ export class Bench {
       maxBufferedBytes: 2 ** 26,
       symlinks: 'within',
       dotfiles: 'allow',
+      smallBytes: 0,
       ...storageOptions
     })
     t.after(() => storage.close())
@@ -111,8 +112,9 @@ export class Bench {
   async get(name: string, sink: TestSink, fields: RequestFields = {}): Promise<string | Answer> {
     const exchange = new Exchange('GET', `/${name}`, fields.range, '/*')
     const request: FileRequest = { exchange, sink, method: 'GET', fields, extraFields: [] }
-    const file = this.storage.catalog.known(name)
+    const file = this.storage.catalog.tryOpen(name)
     const now = file && this.delivery.tryNow(request, file)
+    file?.release()
     const isWaiting = now === undefined || now === 'cold' || now === 'long'
     const delivered = isWaiting ? await this.delivery.deliver(request, name, now) : now
     if (delivered !== 'done') return delivered

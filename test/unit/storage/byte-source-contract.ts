@@ -178,6 +178,7 @@ async function openPattern(
     revalidateMs: 0,
     symlinks: 'within',
     dotfiles: 'allow',
+    smallBytes: 0,
     ...kind.options
   })
   t.after(() => storage.close())

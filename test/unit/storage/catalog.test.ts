@@ -400,6 +400,7 @@ async function catalogOf(
     dotfiles: 'allow',
     maxOpenFiles: 100,
     maxWaiting: 1000,
+    smallFileBytes: 0,
     revalidateMs: 0,
     whenRetired: () => {},
     ...options

@@ -18,6 +18,7 @@ async function main(root: string): Promise<void> {
     dotfiles: 'allow',
     maxOpenFiles: 1000,
     maxWaiting: 1000,
+    smallFileBytes: 0,
     revalidateMs: 0,
     whenRetired: () => {}
   })

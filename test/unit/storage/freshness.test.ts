@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { ChangeHistory, Freshness, type Habit, settleMs } from '#src/storage/freshness.ts'
-import type { Generation } from '#src/storage/native/stat.ts'
+import { type Generation, generationKey } from '#src/storage/native/stat.ts'
 import { makeOld, patternBytes, tempFolder } from '../../support/serve.ts'
 
 describe('the habit of a file that is opened again', () => {
@@ -295,7 +295,13 @@ function known(t: TestContext, path: string, habit: Habit, isLocal: boolean): Kn
   const fd = fs.openSync(path, 'r')
   t.after(() => fs.closeSync(fd))
   const generation = generationAt(path)
-  const freshness = new Freshness({ fd, absolutePath: path, generation, habit, isLocal })
+  const freshness = new Freshness({
+    fd,
+    absolutePath: path,
+    key: generationKey(generation),
+    habit,
+    isLocal
+  })
   return { path, generation, freshness }
 }
 
