@@ -59,7 +59,7 @@ for (const fastPath of ['on', 'off']) {
         status: 206,
         range: 'bytes=5-99',
         bytes: 95,
-        source: 'mapped',
+        source: 'read',
         userAgent: 'a client',
         referer: 'https://a.example/page',
         outcome: 'complete',

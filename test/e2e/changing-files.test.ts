@@ -10,7 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { descriptors, mappedBytes } from '../support/kernel-view.ts'
 import { get, serve, tempFolder, until } from '../support/serve.ts'
 
-const seconds = Number(process.env.CHANGING_SECONDS ?? 8)
+const seconds = Number(process.env.CHANGING_SECONDS ?? 5)
 const mostBytes = 2 ** 20
 const base = Buffer.from(Array.from({ length: mostBytes }, (_, i) => i * 7 + (i >>> 8) * 13))
 // Times 101 is a permutation of the bytes: of each byte of a file it can be told which content it is of.

@@ -192,7 +192,7 @@ it('metrics, access log, Server-Timing and origins are those of other requests',
     'https://a.example,https://b.example'
   ])
   const count =
-    'http_request_duration_seconds_count{method="GET",route="/files/*",status_code="206",source="mapped"}'
+    'http_request_duration_seconds_count{method="GET",route="/files/*",status_code="206",source="read"}'
   const client = new Client(t, server)
   for (let n = 1; n <= 3; n++) {
     client.ask('f?x', `Range: bytes=${n}-9`, 'Origin: https://b.example')
@@ -215,7 +215,7 @@ it('metrics, access log, Server-Timing and origins are those of other requests',
       status: 206,
       range: 'bytes=1-9',
       bytes: 9,
-      source: 'mapped',
+      source: 'read',
       outcome: 'complete'
     }
   )

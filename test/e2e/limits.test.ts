@@ -103,11 +103,11 @@ describe('memory maps', () => {
     const { status, body } = await get(`${server.url}sparse`)
     assert.equal(status, 200)
     assert.equal(body.length, size)
-    for (const [n, at] of marks.entries()) assert.equal(body[at], n + 1)
-    assert.equal(
-      body.reduce((sum, byte) => sum + (byte === 0 ? 0 : 1), 0),
-      marks.length
-    )
+    for (const [n, at] of marks.entries()) {
+      assert.equal(body[at], n + 1)
+      body[at] = 0
+    }
+    assert.ok(body.equals(Buffer.alloc(size)))
     const maps = fs.readFileSync(`/proc/${server.pid}/maps`, 'utf8').split('\n').length
     assert.ok(maps > most / 3 && maps < most, `${maps} maps`)
     assert.ok((await metric(server.origin, 'region_evictions_total')) > 0, 'the limit was reached')

@@ -5,7 +5,15 @@ import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { dropPages, hasResidentPages } from '../support/kernel-view.ts'
 import { PausedClient } from '../support/paused-client.ts'
-import { get, type Serving, serve, tempFolder, until, writePattern } from '../support/serve.ts'
+import {
+  get,
+  makeOld,
+  type Serving,
+  serve,
+  tempFolder,
+  until,
+  writePattern
+} from '../support/serve.ts'
 import { unprivileged } from '../support/unprivileged.ts'
 
 const KiB = 1024
@@ -65,6 +73,7 @@ describe('metrics', () => {
     const { url, origin, opsUrl, root } = await serveOps(t)
     writePattern(path.join(root, 'f'), 10 * KiB)
     writePattern(path.join(root, 'large'), 5 * MiB)
+    for (const name of ['f', 'large']) makeOld(path.join(root, name))
     await get(`${url}f`)
     await get(`${url}f`, { headers: { range: 'bytes=0-99' } })
     await get(`${url}f`, { headers: { range: 'bytes=100-199' } })
@@ -99,7 +108,8 @@ describe('metrics', () => {
       'bytes of files, whatever their source'
     )
     assert.equal(sum(samples, 'open_files'), 2)
-    assert.equal(sum(samples, 'mapped_regions'), 2)
+    // the small one was not asked for often enough
+    assert.equal(sum(samples, 'mapped_regions'), 1)
     assert.equal(
       sum(samples, 'http_time_to_first_byte_seconds_count', 'route="/files/*"'),
       sum(samples, 'http_request_duration_seconds_count', 'route="/files/*"')
@@ -438,6 +448,8 @@ async function serveOps(t: TestContext, args: readonly string[] = []): Promise<S
 /** A file none of whose pages is in memory. @returns whether there can be one; the test is skipped if not */
 function writeCold(t: TestContext, file: string, sizeBytes: number): boolean {
   writePattern(file, sizeBytes)
+  // what was written a moment ago is read twice, and sent as a copy
+  makeOld(file)
   dropPages(file)
   if (!hasResidentPages(file)) return true
   t.skip('this file system keeps its pages')

@@ -38,7 +38,7 @@ async function serve(
     prefix: '/files/',
     dotfiles: 'deny',
     // these are all that is asked of them here
-    catalog: { known: () => undefined } as unknown as Catalog,
+    catalog: { tryOpen: () => undefined } as unknown as Catalog,
     delivery: { deliver } as unknown as Delivery,
     route: '/files/*',
     corsOf: () => [],
