@@ -39,7 +39,8 @@ describe('many connections at once', () => {
   it('are like others to a drain: running answers end, and then the process', async (t) => {
     const root = tempFolder(t)
     const bytes = writePattern(path.join(root, 'a'), 24 * MiB)
-    const serving = await serve(t, root)
+    // a busy machine takes its time for half a GiB
+    const serving = await serve(t, root, ['--shutdown-timeout', '2m'])
     serving.child.kill('SIGSTOP')
     const clients = await Promise.all(Array.from({ length: 20 }, () => client(t, serving)))
     const [first] = clients
