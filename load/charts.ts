@@ -1,7 +1,8 @@
 /** What is drawn, as options of ECharts that are plain data, and a sentence for each that its figures make. */
 import { timelineMilliseconds } from './job.ts'
-import type { Report } from './report.ts'
+import { type Report, sectionsOf } from './report.ts'
 import { type Row, rowsOf } from './statistics.ts'
+import type { Trial } from './trial.ts'
 
 export interface Chart {
   readonly name: string
@@ -12,7 +13,16 @@ export interface Chart {
 }
 
 // one for each mode, wherever it appears; told apart on light and on dark, and by the colour-blind (Okabe, Ito)
-const colours = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#999999']
+const colours = [
+  '#0072b2',
+  '#d55e00',
+  '#009e73',
+  '#cc79a7',
+  '#e69f00',
+  '#56b4e9',
+  '#999999',
+  '#b8a800'
+]
 
 const common = {
   animation: false,
@@ -91,48 +101,115 @@ export function latencySentence(rows: readonly Row[]): string {
 const sizesInOrder = ['hot-4k', 'hot-64k', 'hot-1m', 'hot-16m']
 
 function throughput(report: Report): Chart | undefined {
-  const scenarios = sizesInOrder.filter((name) => rowsOf(report.trials, name).length > 0)
-  if (scenarios.length === 0) return undefined
-  const modes = report.settings.modes.map(({ name }) => name)
-  const rowFor = (scenario: string, mode: string) =>
-    rowsOf(report.trials, scenario).find((row) => row.mode === mode)
+  const sections = sectionsOf(report)
+  const measured = sizesInOrder.flatMap((name) => sections.find((each) => each.name === name) ?? [])
+  if (measured.length === 0) return undefined
   return {
     name: 'throughput',
-    title: 'Throughput by size of the range, all in memory',
-    sentence: scenarios
-      .map((name) => throughputSentence(name, rowsOf(report.trials, name)))
+    title: 'Requests per second by size of the range, all in memory',
+    sentence: measured
+      .map(({ name, verdicts }) => `${name}: ${verdicts[0]?.sentence ?? 'only one was measured'}.`)
       .join(' '),
-    option: {
-      ...common,
-      xAxis: { type: 'category', data: scenarios.map((name) => name.slice('hot-'.length)) },
-      yAxis: { type: 'log', name: 'MB/s' },
-      series: modes
-        .filter((mode) => scenarios.some((scenario) => rowFor(scenario, mode)))
-        .map((mode) => ({
-          name: mode,
-          type: 'bar',
-          color: colourOf(report, mode),
-          data: scenarios.map((scenario) => rounded(rowFor(scenario, mode)?.megabytesPerSecond))
+    option: barsWithSpread(
+      report,
+      measured.map(({ name, rows }) => ({
+        title: `${name}, requests/s`,
+        bars: rows.map(({ mode, requestsPerSecond, requestsPerSecondRange }) => ({
+          mode,
+          middle: requestsPerSecond,
+          range: requestsPerSecondRange
         }))
-    }
+      }))
+    )
   }
 }
 
-/** Who is fastest, and where the first stands. */
-export function throughputSentence(scenario: string, rows: readonly Row[]): string {
-  const [first] = rows
-  const fastest = [...rows].sort((a, b) => b.requestsPerSecond - a.requestsPerSecond)[0]
-  if (first === undefined || fastest === undefined) return ''
-  if (fastest === first) return `${scenario}: ${first.mode} is the fastest.`
-  return `${scenario}: ${fastest.mode} is the fastest, with ${times(fastest.ratioToFirst)} the requests of ${first.mode}.`
+/** Bars on a linear axis that begins at 0, of one unit. */
+export interface BarGroup {
+  readonly title: string
+  readonly bars: readonly {
+    readonly mode: string
+    /** the median of the rounds */
+    readonly middle: number
+    /** lowest and highest of the rounds */
+    readonly range: readonly [number, number]
+  }[]
 }
 
-/** Of the run that is larger than memory: requests and major faults, over time, in the first round. */
+/** Up to four groups, each in a grid of its own; a whisker on each bar shows the spread of the rounds. */
+export function barsWithSpread(
+  report: Report,
+  groups: readonly BarGroup[]
+): Record<string, unknown> {
+  const columnCount = groups.length > 1 ? 2 : 1
+  const rowCount = Math.ceil(groups.length / columnCount)
+  const place = (index: number) => ({
+    left: index % columnCount === 0 ? 124 : '63%',
+    width: columnCount === 1 ? '78%' : '32%',
+    top: `${Math.floor(index / columnCount) * (100 / rowCount) + 9}%`,
+    height: `${100 / rowCount - 19}%`
+  })
+  return {
+    ...common,
+    legend: undefined,
+    title: groups.map(({ title }, index) => ({
+      text: title,
+      left: place(index).left,
+      top: `${Math.floor(index / columnCount) * (100 / rowCount) + 1}%`,
+      textStyle: { fontSize: 13, fontWeight: 'normal' }
+    })),
+    grid: groups.map((_, index) => place(index)),
+    xAxis: groups.map((_, gridIndex) => ({
+      type: 'value',
+      min: 0,
+      gridIndex,
+      axisLabel: { hideOverlap: true }
+    })),
+    yAxis: groups.map(({ bars }, gridIndex) => ({
+      type: 'category',
+      inverse: true,
+      gridIndex,
+      data: bars.map(({ mode }) => mode)
+    })),
+    series: groups.flatMap(({ bars }, index) => [
+      {
+        type: 'bar',
+        xAxisIndex: index,
+        yAxisIndex: index,
+        data: bars.map(({ mode, middle }) => ({
+          value: rounded(middle),
+          itemStyle: { color: colourOf(report, mode) }
+        }))
+      },
+      {
+        // lowest, and the box, which has no height, then highest
+        type: 'boxplot',
+        xAxisIndex: index,
+        yAxisIndex: index,
+        boxWidth: [6, 6],
+        itemStyle: { color: 'transparent', borderColor: '#777' },
+        data: bars.map(({ middle, range: [low, high] }) =>
+          [low, middle, middle, middle, high].map(rounded)
+        )
+      }
+    ])
+  }
+}
+
+/** Of the run that is larger than memory. */
 function timelines(report: Report): Chart[] {
-  const own = report.trials.filter(
-    ({ scenario, round }) => scenario === 'larger-than-memory' && round === 0
+  const chart = timeline(
+    report,
+    'larger-than-memory',
+    'A file four times as large as the memory, over time'
   )
-  if (own.length === 0) return []
+  return chart === undefined ? [] : [chart]
+}
+
+/** Requests, major faults and TLB shootdowns of the first round of a scenario, over time. */
+export function timeline(report: Report, name: string, title: string): Chart | undefined {
+  const own = report.trials.filter(({ scenario, round }) => scenario === name && round === 0)
+  if (own.length === 0) return undefined
   const perSecond = 1000 / timelineMilliseconds
   const length = Math.max(
     ...own.map(({ result, timelineMajorFaults }) =>
@@ -141,45 +218,45 @@ function timelines(report: Report): Chart[] {
   )
   const faults = own.map(({ mode, used }) => `${mode} ${used.majorFaults ?? 'unknown'}`)
   const requests = own.map(({ mode, result }) => `${mode} ${result.requests.toLocaleString('en')}`)
-  return [
-    {
-      name: 'larger-than-memory',
-      title: 'A file four times as large as the memory, over time',
-      sentence: `Requests answered: ${requests.join(', ')}. Major page faults: ${faults.join(', ')}.`,
-      option: {
-        ...common,
-        grid: [
-          { left: 64, right: 16, top: 56, height: '30%' },
-          { left: 64, right: 16, bottom: 44, height: '30%' }
-        ],
-        xAxis: [0, 1].map((gridIndex) => ({
-          type: 'category',
-          gridIndex,
-          name: gridIndex === 1 ? 'seconds' : '',
-          nameLocation: 'middle',
-          nameGap: 26,
-          data: Array.from({ length }, (_, i) => (i / perSecond).toString())
-        })),
-        yAxis: [
-          { type: 'value', name: 'requests/s', gridIndex: 0 },
-          { type: 'value', name: 'major faults/s', gridIndex: 1 }
-        ],
-        series: own.flatMap(({ mode, result, timelineMajorFaults }) => {
-          const line = {
-            name: mode,
-            type: 'line',
-            showSymbol: false,
-            color: colourOf(report, mode)
-          }
-          const rates = (counts: readonly number[]) => counts.map((count) => count * perSecond)
-          return [
-            { ...line, xAxisIndex: 0, yAxisIndex: 0, data: rates(result.timelineRequests) },
-            { ...line, xAxisIndex: 1, yAxisIndex: 1, data: rates(timelineMajorFaults) }
-          ]
-        })
-      }
-    }
+  const panels: readonly [string, (trial: Trial) => readonly number[]][] = [
+    ['requests/s', ({ result }) => result.timelineRequests],
+    ['major faults/s', ({ timelineMajorFaults }) => timelineMajorFaults],
+    ['TLB shootdowns/s', ({ timelineTlbShootdowns }) => timelineTlbShootdowns]
   ]
+  return {
+    name,
+    title,
+    sentence: `Requests answered: ${requests.join(', ')}. Major page faults: ${faults.join(', ')}.`,
+    option: {
+      ...common,
+      grid: panels.map((_, index) => ({
+        left: 64,
+        right: 16,
+        top: `${14 + index * 28}%`,
+        height: '20%'
+      })),
+      xAxis: panels.map((_, gridIndex) => ({
+        type: 'category',
+        gridIndex,
+        name: gridIndex === panels.length - 1 ? 'seconds' : '',
+        nameLocation: 'middle',
+        nameGap: 22,
+        data: Array.from({ length }, (_, i) => (i / perSecond).toString())
+      })),
+      yAxis: panels.map(([name], gridIndex) => ({ type: 'value', name, gridIndex })),
+      series: own.flatMap((trial) =>
+        panels.map(([, counts], index) => ({
+          name: trial.mode,
+          type: 'line',
+          showSymbol: false,
+          color: colourOf(report, trial.mode),
+          xAxisIndex: index,
+          yAxisIndex: index,
+          data: counts(trial).map((count) => count * perSecond)
+        }))
+      )
+    }
+  }
 }
 
 function rounded(value = 0): number {

@@ -1,10 +1,8 @@
 /** The files that are measured, and their place in memory. */
-import { execFile } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
-import { promisify } from 'node:util'
-import { smallFile } from './access.ts'
+import { smallFile } from '#src/advise/access.ts'
 import type { Scenario } from './scenarios.ts'
 
 const MiB = 2 ** 20
@@ -111,14 +109,4 @@ function fillRandom(file: string, bytes: number): void {
   }
   fs.fsyncSync(fd)
   fs.closeSync(fd)
-}
-
-/** Put a file out of memory; it must not be mapped by anyone. @see posix_fadvise(2), by way of dd(1) */
-export async function dropFromMemory(file: string): Promise<void> {
-  await promisify(execFile)('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none'])
-}
-
-/** Read a file into memory. */
-export async function bringIntoMemory(file: string): Promise<void> {
-  for await (const chunk of fs.createReadStream(file, { highWaterMark: MiB })) void chunk
 }

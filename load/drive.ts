@@ -4,11 +4,13 @@
  */
 import autocannon from 'autocannon'
 import { build } from 'hdr-histogram-js'
-import { headersOf, requests, smallFiles } from './access.ts'
+import { headersOf, requests, smallFiles } from '#src/advise/access.ts'
 import { dropBodies, pace } from './autocannon.ts'
 import {
+  histogramBounds,
   type Job,
   type LoadResult,
+  type Progress,
   shownPercentiles,
   timelineMilliseconds,
   timeoutSeconds
@@ -21,8 +23,11 @@ const warmUpMs = 750
 // requests that each connection goes through, built before the clock starts
 const requestsOfAll = 32_000
 
-/** @throws Error when the load cannot be made; answers that fail are counted */
-export async function drive(job: Job): Promise<LoadResult> {
+/**
+ * @param tell is called once in each period of the timeline
+ * @throws Error when the load cannot be made; answers that fail are counted
+ */
+export async function drive(job: Job, tell: (progress: Progress) => void): Promise<LoadResult> {
   const { load, url, seconds } = job
   const latency = build({ highestTrackableValue: 120_000_000, numberOfSignificantValueDigits: 3 })
   const expectedIntervalMicroseconds =
@@ -34,6 +39,17 @@ export async function drive(job: Job): Promise<LoadResult> {
   let answers = 0
   let answersWithWarmUp = 0
   let clients = 0
+  const histogram = new Array<number>(histogramBounds.length + 1).fill(0)
+  let cpuAtStart = process.cpuUsage()
+  const warmedUp = setTimeout(() => {
+    cpuAtStart = process.cpuUsage()
+  }, warmUpMs)
+  let answersTold = 0
+  const teller = setInterval(() => {
+    const count = answersWithWarmUp - answersTold
+    answersTold = answersWithWarmUp
+    tell({ requestsPerSecond: (count * 1000) / timelineMilliseconds, histogram })
+  }, timelineMilliseconds)
   const instance = autocannon({
     url,
     connections: load.connections,
@@ -67,6 +83,9 @@ export async function drive(job: Job): Promise<LoadResult> {
         answers++
         bytes += responseBytes
         const microseconds = Math.round(ms * 1000)
+        const bucket = Math.max(0, Math.ceil(Math.log2(microseconds / 64)))
+        const slot = Math.min(bucket, histogramBounds.length)
+        histogram[slot] = (histogram[slot] as number) + 1
         if (expectedIntervalMicroseconds === undefined) latency.recordValue(microseconds)
         else latency.recordValueWithExpectedInterval(microseconds, expectedIntervalMicroseconds)
       })
@@ -74,6 +93,9 @@ export async function drive(job: Job): Promise<LoadResult> {
   })
   const samples = startSampler(job)
   const outcome = await instance
+  clearTimeout(warmedUp)
+  clearInterval(teller)
+  const cpu = process.cpuUsage(cpuAtStart)
   const { wrongBytes, compared } = await samples.stop()
   return {
     requests: answers,
@@ -82,6 +104,8 @@ export async function drive(job: Job): Promise<LoadResult> {
     requestsWithWarmUp: answersWithWarmUp,
     // each timeout is among its errors
     failures: failures + outcome.errors,
+    generatorCpuShare:
+      (cpu.user + cpu.system) / 1e6 / Math.max(0.1, outcome.duration - warmUpMs / 1000),
     wrongBytes,
     samplesCompared: compared,
     latencyMicroseconds: {

@@ -1,14 +1,28 @@
 /** Has a load made by a process of its own. */
 import path from 'node:path'
-import type { Job, LoadResult } from './job.ts'
-import { launchLoad } from './processes.ts'
+import { launchLoad } from '#src/advise/processes.ts'
+import type { Job, LoadResult, Progress } from './job.ts'
 
-/** @throws Error when it could not be made; answers that fail are counted */
-export function generate(job: Job): Promise<LoadResult> {
+/** What a generator sends: what it sees meanwhile, and at the end one of the others. */
+interface Message {
+  readonly progress?: Progress
+  readonly result?: LoadResult
+  readonly error?: string
+}
+
+/**
+ * @param tell hears of the load while it runs
+ * @throws Error when it could not be made; answers that fail are counted
+ */
+export function generate(
+  job: Job,
+  tell: (progress: Progress) => void = () => {}
+): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
     const child = launchLoad(path.join(__dirname, 'generator.js'))
-    child.once('message', ({ result, error }: { result?: LoadResult; error?: string }) => {
-      if (result === undefined) reject(new Error(`the load failed: ${error}`))
+    child.on('message', ({ progress, result, error }: Message) => {
+      if (progress !== undefined) tell(progress)
+      else if (result === undefined) reject(new Error(`the load failed: ${error}`))
       else resolve(result)
     })
     child.once('error', reject)

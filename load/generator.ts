@@ -3,7 +3,7 @@ import { drive } from './drive.ts'
 import type { Job } from './job.ts'
 
 process.once('message', (job: Job) => {
-  drive(job).then(
+  drive(job, (progress) => process.send?.({ progress })).then(
     (result) => process.send?.({ result }, () => process.exit(0)),
     (error: unknown) => process.send?.({ error: String(error) }, () => process.exit(1))
   )

@@ -24,6 +24,8 @@ export interface LoadResult {
   /** with those of the warm-up: what the server's counters saw */
   readonly requestsWithWarmUp: number
   readonly failures: number
+  /** of the process that made the load, as a share of one CPU: near 1, it is what was measured */
+  readonly generatorCpuShare: number
   readonly wrongBytes: number
   readonly samplesCompared: number
   /** with a fixed rate, a late answer also counts for the requests that it kept from being sent */
@@ -31,6 +33,16 @@ export interface LoadResult {
   /** answers in each period of `timelineMilliseconds` */
   readonly timelineRequests: readonly number[]
 }
+
+/** What the process that makes the load tells while it runs: of the last period. */
+export interface Progress {
+  readonly requestsPerSecond: number
+  /** latencies of the whole trial so far, in `histogramBounds` of µs; the last counts what is above all of them */
+  readonly histogram: readonly number[]
+}
+
+/** Upper bounds in µs, from 64 µs to 4 s, each twice the one before. */
+export const histogramBounds = Array.from({ length: 17 }, (_, i) => 64 * 2 ** i)
 
 export const timelineMilliseconds = 250
 

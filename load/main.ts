@@ -1,22 +1,27 @@
 /** The load harness: every mode under every scenario, in turns, on the same ranges of the same file. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { LeftOut } from '#src/advise/left-out.ts'
+import type { Mode } from '#src/advise/modes.ts'
+import { killAll, pinning } from '#src/advise/processes.ts'
 import { assertAutocannon } from './autocannon.ts'
+import { compareLines, readRun } from './compare.ts'
 import { type Data, makeData, removeData } from './data.ts'
-import { LeftOut } from './left-out.ts'
+import type { Progress } from './job.ts'
+import { type Live, startLive } from './live.ts'
 import { machine } from './machine.ts'
-import type { Mode } from './modes.ts'
-import { help, type Options, readOptions, UsageError } from './options.ts'
-import { killAll, pinning } from './processes.ts'
+import { help, type Options, readCommand, UsageError } from './options.ts'
 import { type Report, tellReport } from './report.ts'
 import type { Scenario } from './scenarios.ts'
-import { ownModes } from './service.ts'
 import { runLocalTrial, runRemoteTrial, sizeOf, type Trial, type TrialSettings } from './trial.ts'
 import { writeReport } from './write-report.ts'
+import { checkGenerator, type GeneratorCheck, isForWrk } from './wrk.ts'
 
 let data: Data | undefined
 // what was measured is kept, however the run ends
 let keep: () => void = () => {}
+// the view on the terminal, while there is one
+let live: Live | undefined
 
 function cleanUp(): void {
   killAll()
@@ -25,6 +30,8 @@ function cleanUp(): void {
 
 function end(status: number, line?: string): void {
   cleanUp()
+  live?.close()
+  live = undefined
   if (line !== undefined) say(line)
   try {
     keep()
@@ -44,19 +51,33 @@ main().then(
 )
 
 async function main(): Promise<number> {
-  const options = readOptions(process.argv.slice(2))
-  if (options === undefined) {
-    process.stdout.write(`${help()}\n`)
-    return 0
+  const command = readCommand(process.argv.slice(2))
+  switch (command.kind) {
+    case 'help':
+      process.stdout.write(`${help()}\n`)
+      return 0
+    case 'compare':
+      process.stdout.write(
+        `${compareLines(readRun(command.before), readRun(command.after)).join('\n')}\n`
+      )
+      return 0
+    case 'measure':
+      return measure(command.options)
   }
+}
+
+async function measure(options: Options): Promise<number> {
   assertAutocannon()
-  const trials: Trial[] = []
-  const skipped: { what: string; why: string }[] = []
+  const results: Results = { trials: [], skipped: [], generatorChecks: [] }
   const run = options.isRemote ? await prepareRemote(options) : prepareLocal(options)
   const report = (): Report => ({
     machine: { ...machine(options.isRemote ? options.out : options.dataParent), pinning },
     settings: {
-      scenarios: options.scenarios.map(({ name, says }) => ({ name, says })),
+      scenarios: options.scenarios.map(({ name, says, load }) => ({
+        name,
+        says,
+        isPaced: load.rate !== undefined
+      })),
       modes: options.modes.map(({ name, says }) => ({ name, says })),
       rounds: options.rounds,
       secondsOfTrial: options.seconds,
@@ -64,16 +85,21 @@ async function main(): Promise<number> {
       mainFileBytes: data?.bytes.main,
       largeFileBytes: data?.bytes.large
     },
-    skipped,
-    trials
+    ...results
   })
   keep = () => {
-    if (trials.length === 0) return
+    if (results.trials.length === 0) return
     for (const file of writeReport(report(), options)) say(`written: ${file}`)
   }
-  await runAll(options, run, trials, skipped)
+  await runAll(options, run, results)
   process.stdout.write(`\n${tellReport(report())}\n`)
-  return isSound(trials) ? 0 : 1
+  return isSound(results.trials) ? 0 : 1
+}
+
+interface Results {
+  readonly trials: Trial[]
+  readonly skipped: { what: string; why: string }[]
+  readonly generatorChecks: GeneratorCheck[]
 }
 
 type Run = (scenario: Scenario, mode: Mode, settings: TrialSettings) => Promise<Trial>
@@ -95,39 +121,61 @@ async function prepareRemote({ modes, file }: Options): Promise<Run> {
   return (scenario, mode, settings) => runRemoteTrial(scenario, mode, { fileBytes, file }, settings)
 }
 
-async function runAll(
-  options: Options,
-  run: Run,
-  trials: Trial[],
-  skipped: { what: string; why: string }[]
-): Promise<void> {
-  const { rounds, scenarios, seconds, seed } = options
-  const modesOf = ({ withPeers, memoryLimitBytes }: Scenario) =>
-    options.modes.filter((mode) => {
-      const isPeer = mode.url === undefined && !ownModes.includes(mode)
-      return withPeers || memoryLimitBytes !== undefined || !isPeer
-    })
-  const total = rounds * scenarios.reduce((sum, scenario) => sum + modesOf(scenario).length, 0)
+async function runAll(options: Options, run: Run, results: Results): Promise<void> {
+  const { rounds, scenarios, seconds, seed, checksGenerator } = options
+  const { trials, skipped, generatorChecks } = results
+  const modesOf = ({ withPeers }: Scenario) =>
+    options.modes.filter(({ url, args }) => withPeers || url !== undefined || args !== undefined)
+  const checked = checksGenerator && data !== undefined ? scenarios.filter(isForWrk) : []
+  const total =
+    rounds * [...scenarios, ...checked].reduce((sum, each) => sum + modesOf(each).length, 0)
+  live = startLive(process.stderr)
   let done = 0
+  const attempt = async (what: string, names: readonly string[], work: () => Promise<string>) => {
+    done++
+    if (skipped.some((each) => names.includes(each.what))) return
+    live?.begin(done, total, what)
+    try {
+      live?.end(await work())
+    } catch (error) {
+      if (!(error instanceof LeftOut)) throw error
+      skipped.push({ what: error.what, why: error.message })
+      say(`left out: ${error.what}: ${error.message}`)
+    }
+  }
   for (let round = 0; round < rounds; round++) {
+    const settings = { seconds, seed, round, tell: (progress: Progress) => live?.tell(progress) }
     for (const scenario of scenarios) {
-      const modes = modesOf(scenario)
-      for (const index of modes.keys()) {
-        done++
-        // another one begins each time: what drifts in the machine hits all
-        const mode = modes[(index + round) % modes.length] as Mode
-        if (skipped.some(({ what }) => what === scenario.name || what === mode.name)) continue
-        progress(`${done}/${total}  ${scenario.name}, ${mode.name}`)
-        try {
-          trials.push(await run(scenario, mode, { seconds, seed, round }))
-        } catch (error) {
-          if (!(error instanceof LeftOut)) throw error
-          skipped.push({ what: error.what, why: error.message })
-          say(`left out: ${error.what}: ${error.message}`)
-        }
+      for (const mode of inTurn(modesOf(scenario), round)) {
+        await attempt(`${scenario.name}, ${mode.name}`, [scenario.name, mode.name], async () => {
+          let trial = await run(scenario, mode, settings)
+          // some machines reclaim memory by themselves, in the middle of a trial
+          const isLost = !trial.isStateProved && trial.residentShareAfter !== undefined
+          if (isLost) trial = await run(scenario, mode, settings)
+          trials.push(trial)
+          const { requests, seconds: measured } = trial.result
+          const perSecond = Math.round(requests / measured)
+          return `${perSecond.toLocaleString('en')} requests/s`
+        })
+      }
+      if (!checked.includes(scenario) || data === undefined) continue
+      const files = data
+      for (const mode of inTurn(modesOf(scenario), round)) {
+        const names = ['wrk', scenario.name, mode.name]
+        await attempt(`${scenario.name}, ${mode.name}, wrk`, names, async () => {
+          generatorChecks.push(await checkGenerator(scenario, mode, files, settings))
+          return 'compared with wrk'
+        })
       }
     }
   }
+  live.close()
+  live = undefined
+}
+
+/** Another one begins each time: what drifts in the machine hits all. */
+function inTurn(modes: readonly Mode[], round: number): Mode[] {
+  return modes.map((_, index) => modes[(index + round) % modes.length] as Mode)
 }
 
 /** Says what makes the run worthless. */
@@ -139,10 +187,7 @@ function isSound(trials: readonly Trial[]): boolean {
   return wrong.length + dead.length === 0
 }
 
-function progress(text: string): void {
-  say(`${new Date().toISOString().slice(11, 19)}  ${text}`)
-}
-
 function say(text: string): void {
-  process.stderr.write(`${text}\n`)
+  if (live === undefined) process.stderr.write(`${text}\n`)
+  else live.say(text)
 }

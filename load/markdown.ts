@@ -1,7 +1,7 @@
 /** The report as Markdown, for docs/. */
 import type { Chart } from './charts.ts'
-import { facts, reading } from './page.ts'
-import { cellsOf, columns, type Report } from './report.ts'
+import { checkReading, facts, reading } from './page.ts'
+import { cellsOf, checkCells, columns, type Report, sectionsOf } from './report.ts'
 import { rowsOf } from './statistics.ts'
 
 /** @param charts whose pictures lie in the folder `results` beside it */
@@ -9,30 +9,45 @@ export function markdown(report: Report, charts: readonly Chart[]): string {
   const pictures = charts.map(
     ({ name, title, sentence }) => `## ${title}\n\n${sentence}\n\n![${title}](results/${name}.svg)`
   )
-  const tables = report.settings.scenarios.flatMap(({ name, says }) => {
-    const rows = rowsOf(report.trials, name)
-    if (rows.length === 0) return []
-    const head = [
-      columns.map(([title]) => title),
-      columns.map((_, i) => (i === 0 ? '---' : '---:'))
-    ]
-    const lines = [...head, ...rows.map(cellsOf)].map((cells) => `| ${cells.join(' | ')} |`)
-    return [`### ${name}\n\n${says}\n\n${lines.join('\n')}`]
+  const sections = sectionsOf(report)
+  const verdicts = sections.flatMap(({ name, verdicts }) =>
+    verdicts.slice(0, 1).map(({ sentence }) => `- **${name}**: ${sentence}.`)
+  )
+  const tables = sections.map(({ name, says, rows, verdicts, notes }) => {
+    const sentences = [...verdicts.map(({ sentence }) => sentence), ...notes]
+    const cells = [columns.map(([title]) => title), ...rows.map(cellsOf)]
+    const list = sentences.map((sentence) => `- ${sentence}.`).join('\n')
+    return `### ${name}\n\n${says}\n\n${tableOf(cells)}\n\n${list}`.trimEnd()
   })
+  const { generatorChecks } = report
+  const checks =
+    generatorChecks.length === 0
+      ? []
+      : ['## The load generator against wrk', checkReading, tableOf(checkCells(generatorChecks))]
   const left = report.skipped.map(({ what, why }) => `Left out: ${what}: ${why}`)
   return `${[
     '# Results',
     'Written by `npm run load -- --docs docs` from one run; not edited.',
     reading(report),
+    '## Verdicts',
+    verdicts.join('\n'),
     ...pictures,
     '## All figures',
     ...tables,
+    ...checks,
     ...left,
     '## Where and how',
     facts(report)
       .map(([name, value]) => `- ${name}: ${value}`)
       .join('\n')
   ].join('\n\n')}\n`
+}
+
+/** @param cells the first line is that of titles */
+export function tableOf(cells: readonly (readonly string[])[]): string {
+  const [titles = [], ...lines] = cells
+  const all = [titles, titles.map((_, i) => (i === 0 ? '---' : '---:')), ...lines]
+  return all.map((line) => `| ${line.join(' | ')} |`).join('\n')
 }
 
 const begin = '<!-- results: written by npm run load -- --docs docs -->'
@@ -58,9 +73,5 @@ function mainTable({ settings, trials }: Report): string {
     })
     return [says, ...cells]
   })
-  const head = [
-    ['requests per second; p99', ...modes],
-    ['---', ...modes.map(() => '---:')]
-  ]
-  return [...head, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+  return tableOf([['requests per second; p99', ...modes], ...lines])
 }

@@ -2,11 +2,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import type { Mode } from './modes.ts'
-import { installedPeers } from './peers.ts'
+import type { Mode } from '#src/advise/modes.ts'
+import { ownModes } from '#src/advise/service.ts'
+import { installedPeers, textbookModes } from './peers.ts'
 import { projectFolder } from './project.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
-import { ownModes } from './service.ts'
 
 export interface Options {
   readonly scenarios: readonly Scenario[]
@@ -22,13 +22,22 @@ export interface Options {
   readonly out: string
   /** a folder for the report as Markdown with pictures */
   readonly docs: string | undefined
+  /** the load generator is compared with wrk */
+  readonly checksGenerator: boolean
 }
+
+/** What was asked for. */
+export type Command =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'compare'; readonly before: string; readonly after: string }
+  | { readonly kind: 'measure'; readonly options: Options }
 
 /** A value that cannot be used, in words for the user. */
 export class UsageError extends Error {}
 
 export function help(): string {
   const modes = [...ownModes, ...installedPeers()]
+  const onlyNamed = textbookModes().map(({ name, says }) => ({ name: `${name}+`, says }))
   const mark = { quick: '*', default: '', named: '+' }
   return `Usage: npm run load -- [options]
 
@@ -39,7 +48,7 @@ Measures the modes of the service, and other servers that are installed, side by
   --scenario NAME     only this one; may be repeated
   --mode NAME         only this one; may be repeated
   --url URL           a file on a server that runs already, instead of starting any; may be repeated
-  --rounds N          how often each pair of scenario and mode is measured (2; --quick: 1)
+  --rounds N          how often each pair of scenario and mode is measured (5; --quick: 1)
   --seconds N         of one trial (2)
   --seed N            of the ranges that are asked for (1)
   --file PATH         measure this file instead of one of random bytes; with --url: what to compare with
@@ -47,19 +56,35 @@ Measures the modes of the service, and other servers that are installed, side by
   --out DIR           where results.json and report.html are written (results/)
   --docs DIR          the report as results.md with pictures too, there; and the main table in
                       the README.md beside that folder, between its marks
+  --wrk               the load generator against wrk too, where that is installed
+  --compare BEFORE AFTER
+                      two results.json side by side, instead of measuring
   --help              this
 
 Modes:
-${modes.map(({ name, says }) => `  ${name.padEnd(20)}${says}`).join('\n')}
+${[...modes, ...onlyNamed].map(({ name, says }) => `  ${name.padEnd(22)}${says}`).join('\n')}
 
 Scenarios:
-${scenarios.map(({ name, says, runs }) => `  ${(name + mark[runs]).padEnd(20)}${says}`).join('\n')}`
+${scenarios.map(({ name, says, runs }) => `  ${(name + mark[runs]).padEnd(22)}${says}`).join('\n')}`
 }
 
-/** @returns undefined when help was asked for; @throws UsageError */
-export function readOptions(args: string[]): Options | undefined {
-  const values = parse(args)
-  if (values.help === true) return undefined
+/** @throws UsageError */
+export function readCommand(args: string[]): Command {
+  const { values, positionals } = parse(args)
+  if (values.help === true) return { kind: 'help' }
+  const { compare: before } = values
+  const [after, ...others] = positionals
+  if (before !== undefined && after !== undefined && others.length === 0) {
+    return { kind: 'compare', before, after }
+  }
+  if (before !== undefined) {
+    throw new UsageError('--compare: it takes two files, --compare before.json after.json')
+  }
+  if (after !== undefined) throw new UsageError(`${after}: not an option (see --help)`)
+  return { kind: 'measure', options: readOptions(values) }
+}
+
+function readOptions(values: ReturnType<typeof parse>['values']): Options {
   const isQuick = values.quick === true
   const file = values.file === undefined ? undefined : path.resolve(values.file)
   if (file !== undefined && !isFile(file)) {
@@ -70,14 +95,15 @@ export function readOptions(args: string[]): Options | undefined {
   return {
     scenarios: urls.length === 0 ? chosen : chosen.filter(isForRemote),
     modes: urls.length === 0 ? chosenModes(values.mode, isQuick) : urls.map(remoteMode),
-    rounds: wholeNumber('rounds', values.rounds, isQuick ? 1 : 2, 1, 100),
+    rounds: wholeNumber('rounds', values.rounds, isQuick ? 1 : 5, 1, 100),
     seconds: wholeNumber('seconds', values.seconds, 2, 1, 3600),
     seed: wholeNumber('seed', values.seed, 1, 0, 2 ** 31),
     file,
     isRemote: urls.length > 0,
     dataParent: folder(values.data) ?? path.join(projectFolder, 'load'),
     out: path.resolve(values.out ?? path.join(projectFolder, 'results')),
-    docs: folder(values.docs, 'docs')
+    docs: folder(values.docs, 'docs'),
+    checksGenerator: values.wrk === true
   }
 }
 
@@ -85,6 +111,7 @@ function parse(args: string[]) {
   try {
     return parseArgs({
       args,
+      allowPositionals: true,
       options: {
         help: { type: 'boolean' },
         quick: { type: 'boolean' },
@@ -98,9 +125,11 @@ function parse(args: string[]) {
         file: { type: 'string' },
         data: { type: 'string' },
         out: { type: 'string' },
-        docs: { type: 'string' }
+        docs: { type: 'string' },
+        wrk: { type: 'boolean' },
+        compare: { type: 'string' }
       }
-    }).values
+    })
   } catch (error) {
     throw new UsageError(`${(error as Error).message.split('. ')[0]} (see --help)`)
   }
@@ -138,7 +167,7 @@ function chosenScenarios(
 function chosenModes(names: readonly string[] | undefined, isQuick: boolean): readonly Mode[] {
   const all = [...ownModes, ...installedPeers()]
   if (names === undefined) return isQuick ? ownModes : all
-  return names.map((name) => named('mode', name, all))
+  return names.map((name) => named('mode', name, [...all, ...textbookModes()]))
 }
 
 /** Those that need nothing of a server but that it serves. */

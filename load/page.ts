@@ -1,8 +1,8 @@
 /** The report as one page that needs no network, and its charts as pictures. */
 import fs from 'node:fs'
+import { confidence, smallestEffect } from '#src/advise/statistics.ts'
 import type { Chart } from './charts.ts'
-import { cellsOf, columns, type Report } from './report.ts'
-import { rowsOf } from './statistics.ts'
+import { cellsOf, checkCells, columns, type Report, sectionsOf } from './report.ts'
 
 // the same file draws in the page, and its pictures here
 const library = require.resolve('echarts/dist/echarts.min.js')
@@ -62,6 +62,7 @@ export function page(report: Report, charts: readonly Chart[]): string {
 </head>
 <body>
 <h1>Range serving: modes side by side</h1>
+${verdictList(report)}
 <p>${escaped(reading(report))}</p>
 ${sections.join('\n')}
 <h2>All figures</h2>
@@ -79,25 +80,51 @@ ${tables(report)}
 
 /** How to read it. */
 export function reading({ settings }: Report): string {
-  const [first] = settings.modes
-  return `Each figure is the median of interleaved rounds (${settings.rounds}, of ${settings.secondsOfTrial} s each); ratios are to ${first?.name ?? 'the first'} in the same round, above 1 is more than it. Latency is seen from the client, in steps of a microsecond. A dash: this server does not tell.`
+  const first = settings.modes[0]?.name ?? 'the first'
+  return `Each figure is the median of interleaved rounds (${settings.rounds}, of ${settings.secondsOfTrial} s each). Ratios are to ${first} in the same round, above 1 is more than it; their interval, of ${confidence * 100} %, is that of a paired t-test on the logarithm of the ratio. A difference below ${smallestEffect * 100} % does not count. Latency is seen from the client, in steps of a microsecond. Where requests come at a fixed rate, none is sent early or late on purpose, and an answer that is late also counts for the requests that it held up (coordinated omission); elsewhere each connection asks again when it is answered, so that latencies say nothing about a rate. The column load is the CPU of the load generator, as a share of one. A dash: this server does not tell.`
 }
 
-function tables({ settings, trials, skipped }: Report): string {
-  const head = `<tr>${columns.map(([title]) => `<th>${escaped(title)}</th>`).join('')}</tr>`
-  const parts = settings.scenarios.map(({ name, says }) => {
-    const rows = rowsOf(trials, name)
-    if (rows.length === 0) return ''
-    const body = rows.map((row) => {
-      const cells = cellsOf(row).map((cell) => `<td>${escaped(cell)}</td>`)
-      return `<tr>${cells.join('')}</tr>`
-    })
+/** How to read the table of the load generator against wrk. */
+export const checkReading =
+  'Both ask one server of one file, one after the other, in turns. Where wrk sees more than 1.1 times as much, the load generator of the harness was the limit; its column of load says so as well.'
+
+function verdictList(report: Report): string {
+  const items = sectionsOf(report).flatMap(({ name, verdicts }) =>
+    verdicts
+      .slice(0, 1)
+      .map(({ sentence }) => `<li><b>${escaped(name)}</b>: ${escaped(sentence)}.</li>`)
+  )
+  return `<ul>${items.join('\n')}</ul>`
+}
+
+function tables(report: Report): string {
+  const parts = sectionsOf(report).map(({ name, says, rows, verdicts, notes }) => {
+    const sentences = [...verdicts.map(({ sentence }) => sentence), ...notes]
     return `<h3>${escaped(name)}</h3>
 <p>${escaped(says)}</p>
-<div class="table"><table>${head}${body.join('')}</table></div>`
+${tableOf([columns.map(([title]) => title), ...rows.map(cellsOf)])}
+<ul>${sentences.map((sentence) => `<li>${escaped(sentence)}.</li>`).join('')}</ul>`
   })
-  const left = skipped.map(({ what, why }) => `<p>Left out: ${escaped(`${what}: ${why}`)}</p>`)
-  return [...parts, ...left].join('\n')
+  const { generatorChecks } = report
+  const checks =
+    generatorChecks.length === 0
+      ? []
+      : [
+          `<h3>The load generator against wrk</h3><p>${escaped(checkReading)}</p>`,
+          tableOf(checkCells(generatorChecks))
+        ]
+  const left = report.skipped.map(
+    ({ what, why }) => `<p>Left out: ${escaped(`${what}: ${why}`)}</p>`
+  )
+  return [...parts, ...checks, ...left].join('\n')
+}
+
+function tableOf([titles = [], ...lines]: readonly (readonly string[])[]): string {
+  const head = titles.map((title) => `<th>${escaped(title)}</th>`).join('')
+  const body = lines.map(
+    (line) => `<tr>${line.map((cell) => `<td>${escaped(cell)}</td>`).join('')}</tr>`
+  )
+  return `<div class="table"><table><tr>${head}</tr>${body.join('')}</table></div>`
 }
 
 /** What else a reader must know, to repeat it or to doubt it. */
@@ -119,7 +146,7 @@ export function facts({ machine, settings, trials }: Report): [string, string][]
     ['CPUs', machine.pinning],
     ['files', `${MiB(settings.mainFileBytes)}; large: ${MiB(settings.largeFileBytes)}`],
     ['seed of the ranges', `${settings.seed}`],
-    ['in memory before', `proved in ${proved} of ${trials.length} trials`],
+    ['in memory or not, before and after', `proved in ${proved} of ${trials.length} trials`],
     ['bytes compared', `${samples} sampled answers, ${wrong} wrong`],
     ['modes', settings.modes.map(({ name, says }) => `${name}: ${says}`).join('; ')]
   ]

@@ -1,35 +1,46 @@
-/** Other servers of files, on the same ranges, where they are installed. */
+/** Other servers of files, on the same ranges, where they are installed; and the textbook way to map a file. */
 import fs from 'node:fs'
-import net from 'node:net'
-import os from 'node:os'
 import path from 'node:path'
-import { LeftOut } from './left-out.ts'
-import type { Mode, Server, Start } from './modes.ts'
-import { launch, stopper } from './processes.ts'
+import type { Mode, Server, Start } from '#src/advise/modes.ts'
+import {
+  hasThreads,
+  nginxCommand,
+  type Place,
+  programOnPath,
+  startOther
+} from '#src/advise/nginx.ts'
 
 interface Peer extends Mode {
-  readonly program: string
-  command(folder: string, root: string, port: number): [string, ...string[]]
+  readonly isInstalled: () => boolean
+  readonly command: (place: Place) => [string, ...string[]]
 }
+
+const hasNginx = () => programOnPath('nginx') !== undefined
 
 const peers: readonly Peer[] = [
   {
     name: 'nginx',
     says: 'nginx, sendfile on, tcp_nopush off',
-    program: 'nginx',
-    command: (folder, root, port) => nginx(folder, root, port, 'on')
+    isInstalled: hasNginx,
+    command: (place) => nginxCommand(place, { sendfile: 'on', aio: 'off' })
   },
   {
     name: 'nginx-no-sendfile',
     says: 'nginx, sendfile off',
-    program: 'nginx',
-    command: (folder, root, port) => nginx(folder, root, port, 'off')
+    isInstalled: hasNginx,
+    command: (place) => nginxCommand(place, { sendfile: 'off', aio: 'off' })
+  },
+  {
+    name: 'nginx-aio',
+    says: 'nginx, sendfile off, aio threads',
+    isInstalled: hasThreads,
+    command: (place) => nginxCommand(place, { sendfile: 'off', aio: 'threads' })
   },
   {
     name: 'caddy',
     says: 'Caddy, file_server',
-    program: 'caddy',
-    command: (folder, root, port) => {
+    isInstalled: () => programOnPath('caddy') !== undefined,
+    command: ({ folder, root, port }) => {
       const file = path.join(folder, 'Caddyfile')
       fs.writeFileSync(
         file,
@@ -41,21 +52,36 @@ const peers: readonly Peer[] = [
   {
     name: 'fastify-static',
     says: '@fastify/static',
-    program: '@fastify/static',
-    command: (_folder, root, port) => [
-      process.execPath,
-      path.join(__dirname, 'fastify-static.js'),
-      root,
-      `${port}`
-    ]
+    isInstalled: () => isPackage('@fastify/static'),
+    command: ({ root, port }) => node('fastify-static.js', root, `${port}`)
   }
 ]
 
+/** A mapped file without a guard, as examples show it, with each advice of madvise(2); for docs/mmap-on-trial.md. */
+const textbook: readonly Peer[] = (['normal', 'random', 'sequential', 'willneed'] as const).map(
+  (advice) => ({
+    name: advice === 'normal' ? 'textbook' : `textbook-${advice}`,
+    says: `node:http and one mapping of the whole file, ${advice === 'normal' ? 'no advice' : `MADV_${advice.toUpperCase()}`}`,
+    isInstalled: () => isPackage('mmap-io'),
+    command: ({ root, port }) => node('textbook.js', root, `${port}`, advice)
+  })
+)
+
 /** Those that are installed here. */
 export function installedPeers(): readonly Mode[] {
-  return peers.filter(({ program }) =>
-    program.startsWith('@') ? isPackage(program) : isOnPath(program)
-  )
+  return peers.filter(({ isInstalled }) => isInstalled())
+}
+
+/** Those that only run when they are named. */
+export function textbookModes(): readonly Mode[] {
+  return textbook.filter(({ isInstalled }) => isInstalled())
+}
+
+/** @throws LeftOut when it does not come up */
+export async function startPeer(name: string, start: Start): Promise<Server> {
+  const peer = [...peers, ...textbook].find((each) => each.name === name)
+  if (peer === undefined) throw new Error(`there is no peer ${name}`)
+  return startOther(name, start, peer.command)
 }
 
 function isPackage(name: string): boolean {
@@ -67,98 +93,6 @@ function isPackage(name: string): boolean {
   }
 }
 
-function isOnPath(program: string): boolean {
-  // where Debian puts servers is not on everybody's path
-  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
-  return folders.some((folder) => fs.existsSync(path.join(folder, program)))
-}
-
-/** One worker of nginx, as of everybody else. */
-function nginx(
-  folder: string,
-  root: string,
-  port: number,
-  sendfile: 'on' | 'off'
-): [string, ...string[]] {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map((kind) => `  ${kind}_temp_path ${folder}/${kind};`)
-    .join('\n')
-  const file = path.join(folder, 'nginx.conf')
-  fs.writeFileSync(
-    file,
-    `worker_processes 1;
-daemon off;
-${process.getuid?.() === 0 ? 'user root;' : ''}
-pid ${folder}/nginx.pid;
-error_log ${folder}/error.log;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  keepalive_requests 1000000000;
-  sendfile ${sendfile};
-  tcp_nopush off;
-  open_file_cache max=100 inactive=60s;
-${temporary}
-  server {
-    listen 127.0.0.1:${port};
-    root ${root};
-  }
-}
-`
-  )
-  const program =
-    isOnPath('nginx') && fs.existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx'
-  return [program, '-e', `${folder}/error.log`, '-c', file]
-}
-
-/** @throws LeftOut when it does not come up */
-export async function startPeer(name: string, { root, limit }: Start): Promise<Server> {
-  const peer = peers.find((each) => each.name === name)
-  if (peer === undefined) throw new Error(`there is no peer ${name}`)
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'range-load-'))
-  const port = await freePort()
-  const child = launch({
-    command: peer.command(folder, root, port),
-    isPinned: true,
-    limit,
-    home: folder
-  })
-  child.stdout?.resume()
-  const stop = stopper(child)
-  const stopAndRemove = async () => {
-    await stop()
-    fs.rmSync(folder, { recursive: true, force: true })
-  }
-  for (let tries = 0; tries < 100; tries++) {
-    if (await accepts(port)) {
-      return {
-        filesUrl: `http://127.0.0.1:${port}/`,
-        metricsUrl: undefined,
-        pid: child.pid,
-        stop: stopAndRemove
-      }
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  await stopAndRemove()
-  throw new LeftOut(name, 'it did not come up within 5 seconds')
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1')
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    socket.once('connect', () => socket.destroy())
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
+function node(module: string, ...args: string[]): [string, ...string[]] {
+  return [process.execPath, path.join(__dirname, module), ...args]
 }

@@ -1,12 +1,21 @@
 /** What is reported, the columns of its tables, and these on the terminal. */
+import { median } from '#src/advise/averages.ts'
+import { busyGenerator } from '#src/advise/judge.ts'
+import { number, table, wrapped } from '#src/advise/text.ts'
 import type { Machine } from './machine.ts'
-import { type Row, rowsOf } from './statistics.ts'
+import { explanations, type Row, rowsOf, type Verdict, verdictsOf } from './statistics.ts'
 import type { Trial } from './trial.ts'
+import type { GeneratorCheck } from './wrk.ts'
 
 export interface Report {
   readonly machine: Machine & { readonly pinning: string }
   readonly settings: {
-    readonly scenarios: readonly { readonly name: string; readonly says: string }[]
+    readonly scenarios: readonly {
+      readonly name: string
+      readonly says: string
+      /** requests come at a fixed rate */
+      readonly isPaced: boolean
+    }[]
     readonly modes: readonly { readonly name: string; readonly says: string }[]
     readonly rounds: number
     readonly secondsOfTrial: number
@@ -16,59 +25,80 @@ export interface Report {
   }
   readonly skipped: readonly { readonly what: string; readonly why: string }[]
   readonly trials: readonly Trial[]
+  /** of the load generator against wrk, where that was asked for */
+  readonly generatorChecks: readonly GeneratorCheck[]
+}
+
+/** A scenario that was measured, and what its trials say. */
+export interface Section {
+  readonly name: string
+  readonly says: string
+  readonly rows: readonly Row[]
+  readonly verdicts: readonly Verdict[]
+  /** what explains the differences, and what casts doubt on the figures */
+  readonly notes: readonly string[]
+}
+
+/** In the order of the report; without scenarios that were not measured. */
+export function sectionsOf({ settings, trials }: Report): Section[] {
+  return settings.scenarios.flatMap(({ name, says, isPaced }) => {
+    const rows = rowsOf(trials, name)
+    if (rows.length === 0) return []
+    const verdicts = verdictsOf(trials, name, isPaced)
+    return [{ name, says, rows, verdicts, notes: [...explanations(rows), ...warnings(rows)] }]
+  })
+}
+
+function warnings(rows: readonly Row[]): string[] {
+  const busy = rows.filter(({ generatorCpuShare }) => generatorCpuShare >= busyGenerator)
+  if (busy.length === 0) return []
+  const names = busy.map(({ mode }) => mode).join(', ')
+  return [
+    `the load generator was busy all the time with ${names}: their requests per second are its own`
+  ]
 }
 
 type Column = readonly [title: string, cell: (row: Row) => string]
 
-const number = (value: number | undefined, digits = 0): string =>
-  value === undefined || Number.isNaN(value)
-    ? '-'
-    : value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+const short = (value: number): string =>
+  value.toLocaleString('en', { maximumSignificantDigits: 3, useGrouping: false })
 
-/** Those of the main table. A dash: this server does not tell. */
+/** Those of the main table; all else that was measured is in results.json. A dash: this server does not tell. */
 export const columns: readonly Column[] = [
   ['mode', ({ mode }) => mode],
   ['req/s', ({ requestsPerSecond }) => number(requestsPerSecond)],
-  ['spread', ({ spread }) => `±${number(spread * 50)} %`],
-  [': first', ({ ratioToFirst }) => number(ratioToFirst, 2)],
-  ['MB/s', ({ megabytesPerSecond }) => number(megabytesPerSecond)],
+  [': first', ({ toFirst }) => (Number.isNaN(toFirst.ratio) ? '-' : short(toFirst.ratio))],
+  [
+    'interval',
+    ({ toFirst: { interval } }) =>
+      interval === undefined || interval[0] === interval[1] ? '-' : interval.map(short).join('–')
+  ],
   ['p50 ms', ({ latencyMs }) => number(latencyMs.p50, 2)],
   ['p99 ms', ({ latencyMs }) => number(latencyMs.p99, 2)],
-  ['p99.9 ms', ({ latencyMs }) => number(latencyMs.p999, 2)],
-  ['max ms', ({ latencyMs }) => number(latencyMs.max, 1)],
   ['CPU µs', ({ cpuMicroseconds }) => number(cpuMicroseconds)],
-  ['major faults', ({ majorFaults }) => number(majorFaults)],
-  ['of the event loop', ({ eventLoopMajorFaults }) => number(eventLoopMajorFaults)],
-  ['input MB', ({ blockInputMegabytes }) => number(blockInputMegabytes)],
-  [
-    'mapped',
-    ({ mappedShare }) => (mappedShare === undefined ? '-' : `${number(mappedShare * 100)} %`)
-  ],
+  ['load', ({ generatorCpuShare }) => `${number(generatorCpuShare * 100)} %`],
+  ['faults', ({ majorFaults }) => number(majorFaults)],
   ['errors', ({ failures }) => number(failures)]
 ]
 
-/** The tables for a terminal. */
-export function tellReport({ trials, settings, skipped }: Report): string {
+/** The verdicts and tables for a terminal. */
+export function tellReport(report: Report): string {
+  const { trials, skipped, generatorChecks } = report
   const lines: string[] = []
-  for (const { name, says } of settings.scenarios) {
-    const rows = rowsOf(trials, name)
-    if (rows.length === 0) continue
-    const cells = [columns.map(([title]) => title), ...rows.map(cellsOf)]
-    const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)))
+  for (const section of sectionsOf(report)) {
+    const { name, says, rows, verdicts, notes } = section
     lines.push(`${name}: ${says}`)
-    for (const line of cells) {
-      const padded = line.map((cell, i) =>
-        i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)
-      )
-      lines.push(`  ${padded.join('  ')}`)
-    }
+    lines.push(...table([columns.map(([title]) => title), ...rows.map(cellsOf)]))
+    for (const note of notes) lines.push(...wrapped(note, '  '))
+    for (const { sentence } of verdicts) lines.push(...wrapped(`${sentence}.`, '  → '))
     lines.push('')
   }
-  for (const { what, why } of skipped) lines.push(`left out: ${what}: ${why}`)
+  if (generatorChecks.length > 0) lines.push(...table(checkCells(generatorChecks)), '')
+  for (const { what, why } of skipped) lines.push(...wrapped(`left out: ${what}: ${why}`))
   const unproved = trials.filter(({ isStateProved }) => !isStateProved)
   if (unproved.length > 0) {
     lines.push(
-      `${unproved.length} of ${trials.length} trials without proof of what was in memory before`
+      `${unproved.length} of ${trials.length} trials without proof of what was in memory, before and after`
     )
   }
   return lines.join('\n')
@@ -76,4 +106,32 @@ export function tellReport({ trials, settings, skipped }: Report): string {
 
 export function cellsOf(row: Row): string[] {
   return columns.map(([, cell]) => cell(row))
+}
+
+/** A table of the load generator against wrk, with its titles. */
+export function checkCells(checks: readonly GeneratorCheck[]): string[][] {
+  const titles = ['load generator', 'req/s', 'wrk', ': wrk', 'p50 ms', 'wrk', 'load', 'wrk']
+  const keyOf = ({ scenario, mode }: GeneratorCheck) => `${scenario}, ${mode}`
+  const keys = [...new Set(checks.map(keyOf))]
+  const rows = keys.map((key) => {
+    const own = checks.filter((check) => keyOf(check) === key)
+    const of = (pick: (check: GeneratorCheck) => number) => median(own.map(pick))
+    return [
+      key,
+      number(of((check) => check.requestsPerSecond)),
+      number(of((check) => check.wrkRequestsPerSecond)),
+      short(of((check) => check.requestsPerSecond / check.wrkRequestsPerSecond)),
+      number(
+        of((check) => check.p50Ms),
+        2
+      ),
+      number(
+        of((check) => check.wrkP50Ms),
+        2
+      ),
+      `${number(of((check) => check.generatorCpuShare) * 100)} %`,
+      `${number(of((check) => check.wrkCpuShare) * 100)} %`
+    ]
+  })
+  return [titles, ...rows]
 }

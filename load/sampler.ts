@@ -1,7 +1,7 @@
 /** Asks for ranges of the same kind beside the load, and compares their bytes after they came. */
 import fs from 'node:fs'
 import http from 'node:http'
-import { headersOf, type Pieces, requests, smallFiles } from './access.ts'
+import { headersOf, type Pieces, requests, smallFiles } from '#src/advise/access.ts'
 import { type Job, timeoutSeconds } from './job.ts'
 
 const sampleEveryMs = 100

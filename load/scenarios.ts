@@ -1,5 +1,5 @@
 /** What is measured, as data. */
-import type { Access } from './access.ts'
+import type { Access } from '#src/advise/access.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -62,7 +62,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'hot-16m',
     says: 'random 16 MiB ranges, all in memory',
     load: { pattern: 'uniform', rangeBytes: 16 * MiB, connections: 4 },
-    withPeers: false
+    withPeers: true
   },
   {
     ...hot,
@@ -126,7 +126,7 @@ export const scenarios: readonly Scenario[] = [
     says: 'random 4 KiB ranges in memory, two processes of the service',
     load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 32 },
     workers: 2,
-    withPeers: false,
+    withPeers: true,
     runs: 'named'
   },
   {
@@ -144,7 +144,7 @@ export const scenarios: readonly Scenario[] = [
     cache: 'cold',
     load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8 },
     runs: 'default',
-    withPeers: false
+    withPeers: true
   },
   {
     name: 'scan',
@@ -153,7 +153,7 @@ export const scenarios: readonly Scenario[] = [
     cache: 'cold',
     load: { pattern: 'sequential', rangeBytes: MiB, connections: 1 },
     runs: 'named',
-    withPeers: false
+    withPeers: true
   },
   {
     name: 'larger-than-memory',
@@ -163,7 +163,7 @@ export const scenarios: readonly Scenario[] = [
     load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 16 },
     memoryLimitBytes: 192 * MiB,
     runs: 'default',
-    withPeers: false
+    withPeers: true
   },
   {
     name: 'stall',
@@ -173,7 +173,7 @@ export const scenarios: readonly Scenario[] = [
     load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 4, rate: 1000 },
     background: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8, rate: 800 },
     runs: 'quick',
-    withPeers: false
+    withPeers: true
   },
   {
     name: 'truncate',
@@ -182,6 +182,6 @@ export const scenarios: readonly Scenario[] = [
     cache: 'hot',
     load: { pattern: 'uniform', rangeBytes: 16 * KiB, connections: 16 },
     runs: 'named',
-    withPeers: false
+    withPeers: true
   }
 ]

@@ -1,7 +1,7 @@
 /** A server for each trial, whichever mode is measured. */
-import type { Mode, Server, Start } from './modes.ts'
+import type { Mode, Server, Start } from '#src/advise/modes.ts'
+import { startService } from '#src/advise/service.ts'
 import { startPeer } from './peers.ts'
-import { startService } from './service.ts'
 
 /** @throws Error when it does not come up */
 export function startServer(mode: Mode, start: Start): Promise<Server> {

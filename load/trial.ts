@@ -1,22 +1,22 @@
 /** One trial: state made and proved, a server, a load, and what it took. */
 import fs from 'node:fs'
-import { smallFile } from './access.ts'
+import { smallFile } from '#src/advise/access.ts'
+import { dropFromMemory, readAll } from '#src/advise/cache.ts'
+import { limitMemory } from '#src/advise/memory-limit.ts'
+import type { Mode, Server } from '#src/advise/modes.ts'
 import {
-  bringIntoMemory,
-  type Data,
-  dropFromMemory,
-  fileOf,
-  filesOf,
-  makeShrinking,
-  nameOf
-} from './data.ts'
+  difference,
+  processUsage,
+  residentShare,
+  tlbShootdowns,
+  type Usage,
+  usageOf
+} from '#src/advise/usage.ts'
+import { type Data, fileOf, filesOf, makeShrinking, nameOf } from './data.ts'
 import { generate } from './generate.ts'
-import { type Job, type LoadResult, timelineMilliseconds } from './job.ts'
-import { limitMemory } from './memory-limit.ts'
-import type { Mode, Server } from './modes.ts'
+import { type Job, type LoadResult, type Progress, timelineMilliseconds } from './job.ts'
 import type { Scenario } from './scenarios.ts'
 import { startServer } from './servers.ts'
-import { difference, processUsage, residentShare, type Usage, usageOf } from './usage.ts'
 
 export interface Trial {
   readonly scenario: string
@@ -25,12 +25,17 @@ export interface Trial {
   /** before the load began; undefined: it cannot be known, as on another machine */
   readonly residentShareBefore: number | undefined
   readonly backgroundResidentShareBefore: number | undefined
+  /** after it ended, of what was to stay in memory; undefined: of what was not, or unknown */
+  readonly residentShareAfter: number | undefined
+  /** before and after: a machine may reclaim memory by itself meanwhile */
   readonly isStateProved: boolean
   readonly result: LoadResult
   readonly used: Usage
   /** in each period of the timeline, of the server's processes */
   readonly timelineMajorFaults: readonly number[]
   readonly timelineBlockInputBytes: readonly number[]
+  /** of the whole machine */
+  readonly timelineTlbShootdowns: readonly number[]
   /** whether the server answered afterwards */
   readonly isAliveAfter: boolean
 }
@@ -39,6 +44,8 @@ export interface TrialSettings {
   readonly seconds: number
   readonly seed: number
   readonly round: number
+  /** hears of the load while it runs */
+  readonly tell?: (progress: Progress) => void
 }
 
 /** @throws Error in words for the user, when it cannot be made or run here */
@@ -56,7 +63,7 @@ export async function runLocalTrial(
   const files = filesOf(data, scenario.file)
   for (const each of files) {
     if (scenario.cache === 'cold') await dropFromMemory(each)
-    else await bringIntoMemory(each)
+    else await readAll(each)
   }
   if (background !== undefined) await dropFromMemory(largeFile)
   const residentShareBefore = await residentShare(...files)
@@ -77,7 +84,7 @@ export async function runLocalTrial(
       seconds: settings.seconds,
       seed: settings.seed + settings.round
     }
-    const loads = [generate(job)]
+    const loads = [generate(job, settings.tell)]
     if (background !== undefined) {
       const url = server.filesUrl + nameOf('large')
       const fileBytes = data.bytes.large
@@ -91,13 +98,18 @@ export async function runLocalTrial(
     }, settings.seconds * 500)
     const { results, ...measured } = await measure(server, () => Promise.all(loads))
     clearTimeout(cut)
-    const isAsWanted = residentShareBefore === (scenario.cache === 'cold' ? 0 : 1)
+    const staysHot = scenario.cache === 'hot' && scenario.file !== 'shrinking'
+    const residentShareAfter = staysHot ? await residentShare(file) : undefined
+    const isAsWanted =
+      residentShareBefore === (scenario.cache === 'cold' ? 0 : 1) &&
+      (!staysHot || residentShareAfter === 1)
     return {
       scenario: scenario.name,
       mode: mode.name,
       round: settings.round,
       residentShareBefore,
       backgroundResidentShareBefore: backgroundShare,
+      residentShareAfter,
       isStateProved: isAsWanted && (background === undefined || backgroundShare === 0),
       result: results[0] as LoadResult,
       ...measured,
@@ -126,7 +138,7 @@ export async function runRemoteTrial(
     seconds: settings.seconds,
     seed: settings.seed + settings.round
   }
-  const { results, ...measured } = await measure(server, () => generate(job))
+  const { results, ...measured } = await measure(server, () => generate(job, settings.tell))
   const isAliveAfter = await answers(job)
   if (!isAliveAfter) throw new Error(`${mode.name} answers no more`)
   return {
@@ -135,6 +147,7 @@ export async function runRemoteTrial(
     round: settings.round,
     residentShareBefore: undefined,
     backgroundResidentShareBefore: undefined,
+    residentShareAfter: undefined,
     isStateProved: false,
     result: results,
     ...measured,
@@ -143,11 +156,11 @@ export async function runRemoteTrial(
 }
 
 async function measure<T>(server: Server, load: () => Promise<T>) {
-  const timeline: { majorFaults: number; blockInputBytes: number }[] = []
+  const timeline: { majorFaults: number; blockInputBytes: number; tlb: number }[] = []
   const { pid } = server
   const before = await usageOf(server)
   const timer = setInterval(() => {
-    if (pid !== undefined) timeline.push(processUsage(pid))
+    if (pid !== undefined) timeline.push({ ...processUsage(pid), tlb: tlbShootdowns() ?? 0 })
   }, timelineMilliseconds)
   try {
     const results = await load()
@@ -156,7 +169,8 @@ async function measure<T>(server: Server, load: () => Promise<T>) {
       results,
       used: difference(before, after),
       timelineMajorFaults: growth(timeline.map(({ majorFaults }) => majorFaults)),
-      timelineBlockInputBytes: growth(timeline.map(({ blockInputBytes }) => blockInputBytes))
+      timelineBlockInputBytes: growth(timeline.map(({ blockInputBytes }) => blockInputBytes)),
+      timelineTlbShootdowns: growth(timeline.map(({ tlb }) => tlb))
     }
   } finally {
     clearInterval(timer)

@@ -5,13 +5,14 @@ import { allCharts } from './charts.ts'
 import { markdown, withMainTable } from './markdown.ts'
 import type { Options } from './options.ts'
 import { page, picture } from './page.ts'
-import type { Report } from './report.ts'
+import { type Report, sectionsOf } from './report.ts'
 
 /** @returns the files that were written, as a user would name them */
 export function writeReport(report: Report, { out, docs }: Options): string[] {
   const charts = allCharts(report)
+  const verdicts = sectionsOf(report).flatMap((section) => section.verdicts)
   const files: [string, string][] = [
-    [path.join(out, 'results.json'), `${JSON.stringify(report, undefined, 2)}\n`],
+    [path.join(out, 'results.json'), `${JSON.stringify({ ...report, verdicts }, undefined, 2)}\n`],
     [path.join(out, 'report.html'), page(report, charts)]
   ]
   if (docs !== undefined) {

@@ -15,6 +15,11 @@ import { packageVersion } from './config/package.ts'
 void main()
 
 async function main(): Promise<void> {
+  const [word, ...words] = process.argv.slice(2)
+  if (word === 'advise') {
+    const { advise } = await import('./advise/main.ts')
+    process.exit(await advise(words))
+  }
   const command = commandOrExit()
   if (command.kind === 'print') {
     process.stdout.write(`${command.text}\n`)

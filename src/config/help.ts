@@ -16,6 +16,7 @@ const leftColumns = 30
 export function helpText(): string {
   return [
     `Usage: ${programName} [DIR] [options]`,
+    `       ${programName} advise FILE... (see advise --help)`,
     `       ${programName} completion bash|zsh|fish`,
     '',
     'Serves byte ranges of the files in DIR over HTTP, from mapped memory.',

@@ -13,7 +13,7 @@ const floors: readonly (readonly string[])[] = [
   ['delivery'],
   ['fast-path', 'routes', 'plugins'],
   ['app.ts', 'plugin.ts'],
-  ['process', 'main.ts']
+  ['process', 'advise', 'main.ts']
 ]
 const looseFiles = ['main.ts', 'app.ts', 'plugin.ts']
 
@@ -22,6 +22,7 @@ const sideways: readonly (readonly [from: string, to: string, why: string])[] = 
   ['http', 'http/byte-range.ts', 'two numbers, which storage has too'],
   ['metrics', 'storage', 'gauges are read from the storage when they are scraped'],
   ['main.ts', 'process', 'the program runs the service'],
+  ['main.ts', 'advise', 'the program also advises'],
   ['routes', 'plugins', 'what a plugin makes, such as header fields, is sent by routes']
 ]
 
@@ -147,6 +148,7 @@ describe('this test', () => {
     assert.ok(!refused('storage/regions.ts', 'storage/native/mapping.ts'))
     assert.ok(!refused('metrics/storage.ts', 'storage/storage.ts'))
     assert.ok(!refused('process/serve.ts', 'app.ts'))
+    assert.ok(refused('process/serve.ts', 'advise/main.ts'), 'the service needs no advice')
   })
 
   it('finds circles, of two files and of more', () => {

@@ -66,7 +66,7 @@ describe('the modules of the harness', () => {
   })
 
   it('that are started as processes export nothing', () => {
-    for (const entry of ['main.ts', 'generator.ts', 'fastify-static.ts']) {
+    for (const entry of ['main.ts', 'generator.ts', 'fastify-static.ts', 'textbook.ts']) {
       assert.doesNotMatch(sources.get(entry) as string, /^export\b/m, entry)
       assert.ok(![...graph.values()].flat().includes(entry), entry)
     }
@@ -76,14 +76,15 @@ describe('the modules of the harness', () => {
     const { dependencies } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'))
     const imported = [...sources.values()]
       .flatMap(imports)
-      .filter((name) => !/^(\.|node:)/.test(name))
+      .filter((name) => !/^(\.|#|node:)/.test(name))
       .map((name) => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0])
     assert.deepEqual([...new Set(imported)].sort(), Object.keys(dependencies).sort())
   })
 
-  it('take nothing from the service but by running it', () => {
+  it('take nothing from the service but what advises, and by running it', () => {
     for (const [name, source] of sources) {
-      assert.ok(!imports(source).some((imported) => /^(#|\.\.)/.test(imported)), name)
+      const others = imports(source).filter((imported) => /^(#|\.\.)/.test(imported))
+      for (const imported of others) assert.match(imported, /^#src\/advise\//, name)
     }
   })
 })

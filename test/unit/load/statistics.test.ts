@@ -1,8 +1,8 @@
 /** From trials to figures and sentences. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { latencySentence, throughputSentence } from '#load/charts.ts'
-import { median, rowsOf } from '#load/statistics.ts'
+import { latencySentence } from '#load/charts.ts'
+import { explanations, rowsOf, verdictsOf } from '#load/statistics.ts'
 import type { Trial } from '#load/trial.ts'
 
 function trial(mode: string, round: number, requests: number, p99 = 1000): Trial {
@@ -13,6 +13,7 @@ function trial(mode: string, round: number, requests: number, p99 = 1000): Trial
     round,
     residentShareBefore: 1,
     backgroundResidentShareBefore: undefined,
+    residentShareAfter: 1,
     isStateProved: true,
     result: {
       requests,
@@ -20,6 +21,7 @@ function trial(mode: string, round: number, requests: number, p99 = 1000): Trial
       seconds: 2,
       requestsWithWarmUp: 2 * requests,
       failures: 1,
+      generatorCpuShare: 0.5,
       wrongBytes: 0,
       samplesCompared: 1,
       latencyMicroseconds: same,
@@ -28,17 +30,12 @@ function trial(mode: string, round: number, requests: number, p99 = 1000): Trial
     used: mode === 'peer' ? {} : { userCpuSeconds: 1, systemCpuSeconds: 1, majorFaults: 3 },
     timelineMajorFaults: [],
     timelineBlockInputBytes: [],
+    timelineTlbShootdowns: [],
     isAliveAfter: true
   }
 }
 
 describe('figures of the load', () => {
-  it('median', () => {
-    assert.equal(median([3, 1, 2]), 2)
-    assert.equal(median([4, 1, 2, 3]), 2.5)
-    assert.ok(Number.isNaN(median([])))
-  })
-
   it('ratios are taken within rounds, so that a machine that drifts does not make one', () => {
     const trials = [1000, 2000, 3000].flatMap((rate, round) => [
       trial('mmap', round, rate),
@@ -51,7 +48,8 @@ describe('figures of the load', () => {
     assert.equal(mmap?.mode, 'mmap')
     assert.equal(mmap?.requestsPerSecond, 1000)
     assert.equal(mmap?.spread, 1)
-    assert.equal(read?.ratioToFirst, 0.5)
+    assert.equal(read?.toFirst.ratio.toFixed(6), '0.500000')
+    assert.deepEqual(mmap?.requestsPerSecondRange, [500, 1500])
     assert.equal(read?.failures, 3)
     assert.equal(mmap?.cpuMicroseconds, 500, '2 s for 4,000 requests with those of the warm-up')
   })
@@ -65,10 +63,34 @@ describe('figures of the load', () => {
 
   it('sentences name the winner, whoever it is', () => {
     const lost = rowsOf([trial('mmap', 0, 100, 2000), trial('peer', 0, 300, 1000)], 'hot-4k')
-    assert.match(throughputSentence('hot-4k', lost), /peer is the fastest, with 3 times/)
     assert.match(latencySentence(lost), /2 ms with mmap; peer 1 ms \(0.5 times that\)/)
     const won = rowsOf([trial('mmap', 0, 300), trial('peer', 0, 100, 5000)], 'hot-4k')
-    assert.match(throughputSentence('hot-4k', won), /mmap is the fastest\./)
     assert.match(latencySentence(won), /peer 5 ms \(5 times that\)/)
+  })
+
+  it('the first mode is compared with each other, with read before all others', () => {
+    const trials = [0, 1, 2].flatMap((round) => [
+      trial('mmap', round, 2000, 500),
+      trial('peer', round, 4000, 500),
+      trial('read', round, 1000, 2000)
+    ])
+    const [read, peer] = verdictsOf(trials, 'hot-4k', false)
+    assert.equal(read?.sentence, 'mmap answers 2 times (2 to 2) the requests of read')
+    assert.equal(peer?.comparison.ratio.toFixed(6), '0.500000')
+    const [paced] = verdictsOf(trials, 'hot-4k', true)
+    assert.match(paced?.sentence as string, /^99 % of the answers of mmap take 0\.25 times/)
+    assert.deepEqual(verdictsOf(trials, 'other', false), [])
+  })
+
+  it('what differs by a factor of two is told, and what does not is not', () => {
+    const counted = (mode: string, tlbShootdowns: number) => ({
+      ...trial(mode, 0, 100),
+      used: { tlbShootdowns, majorFaults: 3 }
+    })
+    const told = (a: number, b: number) =>
+      explanations(rowsOf([counted('mmap', a), counted('read', b)], 'hot-4k'))
+    assert.deepEqual(told(20_000, 2000), ['TLB shootdowns a second: mmap 10,000, read 1,000'])
+    assert.deepEqual(told(20_000, 19_000), [])
+    assert.deepEqual(told(20, 2), [])
   })
 })

@@ -67,12 +67,15 @@ function watch(child: ChildProcess): void {
 
 /** @returns the process of a module that is told its work by a message; on the CPU of the loads */
 export function launchLoad(module: string): ChildProcess {
-  const pinned = isPinned ? ['taskset', '-c', `${cpus[1]}`] : []
-  const command = [...pinned, process.execPath, module]
-  const [program, ...args] = command as [string, ...string[]] // there is a program always
+  const [program, ...args] = onLoadCpu([process.execPath, module])
   const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   watch(child)
   return child
+}
+
+/** @returns the command that runs another on the CPU of the loads */
+export function onLoadCpu(command: readonly [string, ...string[]]): [string, ...string[]] {
+  return isPinned ? ['taskset', '-c', `${cpus[1]}`, ...command] : [...command]
 }
 
 /** @returns what ends the process and waits for that */

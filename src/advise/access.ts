@@ -1,6 +1,16 @@
 /** Which ranges are asked for, in which order: from a seed, so that every mode gets the same. */
 
-export type Pattern = 'uniform' | 'zipf' | 'sequential' | 'tiles' | 'columns' | 'multi' | 'whole'
+export const patterns = [
+  'uniform',
+  'zipf',
+  'sequential',
+  'tiles',
+  'columns',
+  'multi',
+  'whole'
+] as const
+
+export type Pattern = (typeof patterns)[number]
 
 export interface Access {
   readonly pattern: Pattern

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type Pattern, rangeField, requests } from '#load/access.ts'
+import { type Pattern, rangeField, requests } from '#src/advise/access.ts'
 
 const patterns: Pattern[] = ['uniform', 'zipf', 'sequential', 'tiles', 'columns', 'multi', 'whole']
 const access = fc.record({

@@ -1,9 +1,9 @@
 /** The service itself: its modes, each started as a process of its own. */
 import path from 'node:path'
 import readline from 'node:readline'
+import { packageFolder } from '../config/package.ts'
 import type { Mode, Server, Start } from './modes.ts'
 import { launch, stopper } from './processes.ts'
-import { projectFolder } from './project.ts'
 
 export const ownModes: readonly Mode[] = [
   { name: 'mmap', says: 'from mappings, guarded', args: ['--mode', 'mmap'] },
@@ -25,7 +25,7 @@ export async function startService(
   own: readonly string[],
   { root, workers = 1, limit }: Start
 ): Promise<Server> {
-  const main = path.join(projectFolder, 'dist', 'main.js')
+  const main = path.join(packageFolder, 'dist', 'main.js')
   const args = ['--root', root, '--port', '0', '--ops-port', '0', '--workers', `${workers}`]
   const child = launch({
     command: [process.execPath, main, ...args, ...own],

@@ -96,7 +96,7 @@ function numberAfter(text: string, name: string): number {
 }
 
 /** Of all CPUs. @see proc_interrupts(5) */
-function tlbShootdowns(): number | undefined {
+export function tlbShootdowns(): number | undefined {
   const line = /^\s*TLB:((?:\s+\d+)+)/m.exec(fs.readFileSync('/proc/interrupts', 'latin1'))
   return line?.[1]
     ?.trim()

@@ -1,0 +1,11 @@
+/** The process that replays: it takes a job from its parent, and gives back the result. */
+import { type ReplayJob, replay } from './replay.ts'
+
+process.once('message', (job: ReplayJob) => {
+  replay(job).then(
+    (result) => process.send?.({ result }, () => process.exit(0)),
+    (error: Error) => process.send?.({ error: error.message }, () => process.exit(1))
+  )
+})
+// the parent is gone
+process.once('disconnect', () => process.exit(1))
