@@ -224,8 +224,8 @@ async function createCore(config: Config, log: Logger, version: string, servesFi
   const observer = new Observer({
     metrics,
     log,
-    activity,
-    slow,
+    // without an ops port nobody can look at them
+    ...(config.opsPort === undefined ? {} : { activity, slow }),
     logsAccess: config.accessLog === 'on',
     addressOf: clientAddress(config.trustProxy),
     withExemplars: config.exemplars === 'on'
