@@ -49,7 +49,8 @@ function pack() {
     'sample/README.txt',
     'LICENSE',
     'README.md',
-    'CHANGELOG.md'
+    'CHANGELOG.md',
+    'SECURITY.md'
   ]) {
     assert.ok(names.includes(name), `${name} is not in the package`)
   }
