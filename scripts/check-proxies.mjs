@@ -5,6 +5,7 @@
 // Needs nginx, haproxy and openssl on PATH (Debian: apt-get install nginx haproxy openssl) and a built project. Exit
 // status 1 when a claim fails.
 import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import http from 'node:http'
 import http2 from 'node:http2'
@@ -50,7 +51,10 @@ async function main() {
 
   const service = { port: await freePort(), opsPort: await freePort() }
   const args = ['--root', root, '--port', `${service.port}`, '--ops-port', `${service.opsPort}`]
-  start(process.execPath, [path.join(project, 'dist/main.js'), ...args])
+  args.push('--access-log', 'on', '--trust-proxy', '127.0.0.1')
+  const stdout = fs.openSync(path.join(folder, 'service.log'), 'w')
+  const stdio = ['ignore', stdout, 'inherit']
+  start(process.execPath, [path.join(project, 'dist/main.js'), ...args], { stdio })
   await until(async () => {
     return (await request(`http://127.0.0.1:${service.opsPort}/readyz`))?.status === 200
   })
@@ -72,13 +76,19 @@ async function main() {
       plain?.status === 308 && /^https:.*\/files\/x\?y$/.test(plain.headers.location)
     )
     await checkEdge(port)
+    await checkAddress((options) =>
+      ask(`https://localhost:${port}/files/plain.bin`, withPassword(options))
+    )
     const told = await startEdge(echo.address().port)
     await checkForwarding(told.port)
+    if (startEdge === startNginx) await checkNetworks(port)
     await checkSmuggling((given) => rawTls(port, given), service, basic)
   }
   echo.close()
+  await checkWithoutSecret(service.port)
   console.log('\ndeploy/haproxy/haproxy.cfg')
   const { port, statsPort } = await startHaproxy(service)
+  await checkAddress((options) => request(`http://127.0.0.1:${port}/files/plain.bin`, options))
   await checkSmuggling((given) => rawPlain(port, given), service)
   const page = `http://127.0.0.1:${statsPort}/`
   claim('the page can be read', (await request(page))?.status === 200)
@@ -88,10 +98,10 @@ async function main() {
 
 async function checkEdge(port) {
   const origin = `https://localhost:${port}`
-  const withPassword = { authorization: basic }
+  const { headers: password } = withPassword()
   const file = `${origin}/files/a%20file.bin`
 
-  const part = await ask(file, { headers: { ...withPassword, range: 'bytes=1000-1999' } })
+  const part = await ask(file, { headers: { ...password, range: 'bytes=1000-1999' } })
   claim(
     'a range passes, by password',
     part?.status === 206 &&
@@ -99,16 +109,16 @@ async function checkEdge(port) {
       part.body.equals(bytes.subarray(1000, 2000)),
     part?.status
   )
-  const parts = await ask(file, { headers: { ...withPassword, range: 'bytes=0-9,500-509' } })
+  const parts = await ask(file, { headers: { ...password, range: 'bytes=0-9,500-509' } })
   claim(
     'several ranges pass',
     parts?.status === 206 && /^multipart\/byteranges/.test(parts.headers['content-type'])
   )
   const etag = part?.headers.etag ?? 'none'
-  const same = await ask(file, { headers: { ...withPassword, 'if-none-match': etag } })
+  const same = await ask(file, { headers: { ...password, 'if-none-match': etag } })
   claim('a validator passes both ways', same?.status === 304)
   const resumed = await ask(file, {
-    headers: { ...withPassword, range: 'bytes=99000-', 'if-range': etag }
+    headers: { ...password, range: 'bytes=99000-', 'if-range': etag }
   })
   claim('and resumes', resumed?.status === 206 && resumed.body.equals(bytes.subarray(99_000)))
   claim('ranges pass over HTTP/2', (await askHttp2(origin)).equals(bytes.subarray(10, 20)))
@@ -144,11 +154,11 @@ async function checkEdge(port) {
   await sleep(2100)
   const late = await ask(short)
   claim('a link that has expired: 410', late?.status === 410, late?.status)
-  const ops = await ask(`${origin}/metrics`, { headers: withPassword })
+  const ops = await ask(`${origin}/metrics`, { headers: password })
   claim('nothing but files is behind it', ops?.status === 404, ops?.status)
 
   const big = `${origin}/files/big.bin`
-  const from = (localAddress) => ({ localAddress, headers: withPassword, agent: false })
+  const from = (localAddress) => ({ localAddress, headers: password, agent: false })
   const held = []
   // downloads that are begun and not read
   for (let n = 0; n < maxAtATime; n++) held.push(await begin(big, from('127.0.0.1')))
@@ -168,6 +178,9 @@ async function checkEdge(port) {
   await until(async () => (await ask(file, from('127.0.0.1')))?.status === 200)
   claim('afterwards the first is served again', true)
 
+  const begun = await begunOverHttp2(origin)
+  claim('nor are more at a time over HTTP/2', begun === maxAtATime, `${begun} of 20`)
+
   const statuses = new Map()
   await Promise.all(
     Array.from({ length: 8 }, async () => {
@@ -183,6 +196,52 @@ async function checkEdge(port) {
     '1,000 requests at once are too many for one client',
     (statuses.get(429) ?? 0) > 0 && (statuses.get(200) ?? 0) > 0 && statuses.size === 2,
     JSON.stringify([...statuses])
+  )
+}
+
+/** The access log of the service names the client, and not the proxy or what the client claims to be. */
+async function checkAddress(send) {
+  const id = `from-${performance.now()}`
+  const headers = { 'x-request-id': id, 'x-forwarded-for': '6.6.6.6' }
+  await send({ localAddress: '127.0.0.2', agent: false, headers })
+  const inLog = () => {
+    const lines = fs.readFileSync(path.join(folder, 'service.log'), 'utf8').split('\n')
+    return lines.find((line) => line.includes(`"${id}"`))
+  }
+  await until(() => inLog() !== undefined)
+  const { remoteAddress } = JSON.parse(inLog())
+  claim(
+    'the access log has the address of the client',
+    remoteAddress === '127.0.0.2',
+    remoteAddress
+  )
+}
+
+/** HAProxy starts without the variable, so nobody may be able to sign with an empty secret. */
+async function checkWithoutSecret(servicePort) {
+  const { port } = await startHaproxyEdge(servicePort, '')
+  const expires = Math.floor(Date.now() / 1000) + 60
+  const signature = createHash('md5').update(` ${expires} /files/plain.bin `).digest('base64url')
+  const link = `https://localhost:${port}/files/plain.bin?expires=${expires}&signature=${signature}`
+  const answer = await ask(link)
+  claim('without a secret no link is valid', answer?.status === 403, answer?.status)
+}
+
+/** Whether addresses of one IPv6 network count as one client; nginx of this script believes X-Test-Address. */
+async function checkNetworks(port) {
+  const from = (address) => ({ agent: false, headers: { 'x-test-address': address } })
+  const link = (name) => sign(`https://localhost:${port}/files/${name}`, 60)
+  const held = []
+  for (let n = 1; n <= maxAtATime; n++) {
+    held.push(await begin(link('big.bin'), from(`2001:db8::a:${n}`)))
+  }
+  const same = await ask(link('plain.bin'), from('2001:db8:0:0:ffff::1'))
+  const other = await ask(link('plain.bin'), from('2001:db8:0:1::1'))
+  for (const { close } of held) close()
+  claim(
+    'an IPv6 network of 64 bits is one client',
+    same?.status === 429 && other?.status === 200,
+    `${same?.status}, another network ${other?.status}`
   )
 }
 
@@ -257,7 +316,7 @@ async function checkSmuggling(send, { opsPort }, authorization) {
       // through the connections to the service that the request before may have left in disorder
       const clean = (await send(next)).toString('latin1')
       if (!clean.endsWith(`\r\n\r\n${bytes.subarray(0, 10).toString('latin1')}`)) {
-        answered.push(
+        astray.push(
           `${method} ${fields}: the next request got ${JSON.stringify(clean.slice(0, 40))}`
         )
       }
@@ -305,7 +364,8 @@ async function startNginx(servicePort) {
   fs.writeFileSync(
     at('conf'),
     `daemon off; pid ${at('pid')}; error_log ${at('log')} error; worker_processes 1;
-     events {} http { access_log off; ${temp} include ${at('included')}; }`
+     events {} http { access_log off; ${temp}
+     set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address; include ${at('included')}; }`
   )
   // one process: ended by a signal, a master would leave its worker behind
   start('nginx', ['-e', at('log'), '-g', 'master_process off;', '-c', at('conf')])
@@ -313,7 +373,7 @@ async function startNginx(servicePort) {
   return { port, redirectPort }
 }
 
-async function startHaproxyEdge(servicePort) {
+async function startHaproxyEdge(servicePort, key = secret) {
   const port = await freePort()
   const redirectPort = await freePort()
   const hash = execFileSync('openssl', ['passwd', '-6', user.password], { encoding: 'utf8' })
@@ -323,7 +383,7 @@ async function startHaproxyEdge(servicePort) {
     .replace('/etc/haproxy/range-server.pem', path.join(folder, 'both.pem'))
     .replace('password !', `password ${hash.trim()}`)
     .replace('127.0.0.1:8080', `127.0.0.1:${servicePort}`)
-  startHaproxyWith(`edge-${port}.cfg`, text, { RANGE_SERVER_SECRET: secret })
+  startHaproxyWith(`edge-${port}.cfg`, text, { RANGE_SERVER_SECRET: key })
   await untilListening(port)
   return { port, redirectPort }
 }
@@ -398,8 +458,8 @@ function ask(url, options = {}) {
 /** Begin a download, and read nothing of its body. */
 function begin(url, options) {
   return new Promise((resolve, reject) => {
-    const { port, pathname } = new URL(url)
-    const target = { host: '127.0.0.1', port, path: pathname, servername: 'localhost' }
+    const { port, pathname, search } = new URL(url)
+    const target = { host: '127.0.0.1', port, path: pathname + search, servername: 'localhost' }
     https
       .get({ ...target, ca: certificate(), ...options }, (response) => {
         response.on('error', () => {})
@@ -420,6 +480,29 @@ async function askHttp2(origin) {
   for await (const chunk of stream) chunks.push(chunk)
   session.close()
   return Buffer.concat(chunks)
+}
+
+/** @returns how many of 20 answers at once, on one connection, are begun */
+async function begunOverHttp2(origin) {
+  const session = http2.connect(origin, { ca: certificate(), lookup: loopback })
+  session.on('error', () => {})
+  let begun = 0
+  for (let n = 0; n < 20; n++) {
+    const stream = session.request({ ':path': '/files/big.bin', authorization: basic })
+    stream.on('error', () => {})
+    stream.on('response', (headers) => {
+      if (headers[':status'] === 200) begun++
+    })
+  }
+  await until(() => begun >= maxAtATime)
+  // for those that should not come
+  await sleep(300)
+  session.destroy()
+  return begun
+}
+
+function withPassword(options) {
+  return { ...options, headers: { ...options?.headers, authorization: basic } }
 }
 
 function loopback(_host, options, done) {
