@@ -30,7 +30,7 @@ import { registerHealth, registerMetrics, type Service } from './routes/ops.ts'
 import { registerPage } from './routes/page.ts'
 import { Readiness } from './routes/readiness.ts'
 import { registerResidency } from './routes/residency.ts'
-import { serviceHost } from './routes/service-host.ts'
+import { refuseListing, serviceHost } from './routes/service-host.ts'
 import { registerTry } from './routes/try.ts'
 import { FileList } from './storage/file-list.ts'
 import { mapper } from './storage/native/mapping.ts'
@@ -108,7 +108,9 @@ export async function buildApp(
     if (config.fastPath === 'on') {
       fastPath = createFastPath(server, { config, core, delivery, cors, isShedding })
     }
-    const listing = listsFolders(config) ? createListing({ ...config, catalog }) : undefined
+    const listing = listsFolders(config)
+      ? createListing({ ...config, catalog, refuse: refuseListing })
+      : undefined
     const host = serviceHost(cors, listing)
     // the hook of @fastify/cors has nothing to add
     const routeConfig = { cors: false } as const

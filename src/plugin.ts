@@ -7,6 +7,7 @@ import fp from 'fastify-plugin'
 import pino from 'pino'
 import { affordableFiles } from './config/descriptors.ts'
 import { type FileConfig, readFileOptions } from './config/file-options.ts'
+import { listsFolders } from './config/options.ts'
 import { packageVersion } from './config/package.ts'
 import { createDelivery } from './delivery/create-delivery.ts'
 import { checkPath } from './http/request-path.ts'
@@ -14,9 +15,10 @@ import { Observer } from './metrics/observer.ts'
 import { createFileMetrics } from './metrics/registry.ts'
 import { type MetricsRegistry, share } from './metrics/shared-registry.ts'
 import { StallWatch } from './metrics/stalls.ts'
-import { type AppRequest, appHost } from './routes/app-host.ts'
+import { type AppHostOptions, type AppRequest, appHost, refuseListing } from './routes/app-host.ts'
 import { FileAnswers, type FileAnswersOptions } from './routes/file-answers.ts'
 import { registerFiles } from './routes/files.ts'
+import { createListing } from './routes/listing.ts'
 import type {
   FileInfo,
   MmapRangesOptions,
@@ -67,11 +69,9 @@ async function register(app: FastifyInstance, given: MmapRangesOptions): Promise
     throw new TypeError(`the prefix of the context, ${app.prefix}, may have no parameters`)
   }
   warnOfFewThreads()
-  const { prefix, dotfiles } = config
   const files = await openFiles(app, config, given)
-  const { allowedPath: allows } = given
-  const answers = registerFiles(app, { ...files, prefix: app.prefix + prefix, dotfiles, allows })
-  const sending = new Sender(app, config, given, answers)
+  registerFolder(app, config, given, files)
+  const sending = new Sender(app, config, given, files)
   app.addHook('onClose', async () => {
     files.close()
     await sending.close()
@@ -86,7 +86,29 @@ async function register(app: FastifyInstance, given: MmapRangesOptions): Promise
 }
 
 /** The files of one root. */
-type Files = FileAnswersOptions<AppRequest> & { close(): void }
+interface Files {
+  readonly options: Omit<FileAnswersOptions<AppRequest>, 'host'>
+  readonly hostOptions: AppHostOptions
+  /** for handlers of the app: no listings */
+  readonly answers: FileAnswers<AppRequest>
+  close(): void
+}
+
+function registerFolder(
+  app: FastifyInstance,
+  config: FileConfig,
+  { allowedPath: allows }: MmapRangesOptions,
+  { options, hostOptions }: Files
+): void {
+  const { dotfiles } = config
+  const prefix = app.prefix + config.prefix
+  const { catalog } = options
+  const listing = listsFolders(config)
+    ? createListing({ prefix, dotfiles, catalog, allows, refuse: refuseListing })
+    : undefined
+  const host = appHost(hostOptions, listing)
+  registerFiles(app, { ...options, host, prefix, dotfiles, allows })
+}
 
 async function openFiles(
   app: FastifyInstance,
@@ -123,11 +145,12 @@ async function openFiles(
     commonFields: []
   })
   const { catalog, counters } = storage
+  const options = { catalog, delivery, observer }
+  const hostOptions = { cacheControl, setHeaders, counters }
   return {
-    catalog,
-    delivery,
-    observer,
-    host: appHost({ cacheControl, setHeaders, counters }),
+    options,
+    hostOptions,
+    answers: new FileAnswers({ ...options, host: appHost(hostOptions) }),
     close: () => {
       shared?.leave()
       storage.close()
@@ -140,25 +163,20 @@ class Sender {
   readonly #app: FastifyInstance
   readonly #config: FileConfig
   readonly #given: MmapRangesOptions
-  readonly #answers: FileAnswers<AppRequest>
+  readonly #files: Files
   readonly #others = new Map<string, Promise<Files>>()
 
-  constructor(
-    app: FastifyInstance,
-    config: FileConfig,
-    given: MmapRangesOptions,
-    answers: FileAnswers<AppRequest>
-  ) {
+  constructor(app: FastifyInstance, config: FileConfig, given: MmapRangesOptions, files: Files) {
     this.#app = app
     this.#config = config
     this.#given = given
-    this.#answers = answers
+    this.#files = files
   }
 
   send(reply: FastifyReply, path: string, { root }: SendRangeOptions = {}): void {
     const given =
       root === undefined
-        ? this.#give(this.#answers, reply, path)
+        ? this.#give(this.#files.answers, reply, path)
         : this.#giveFrom(root, reply, path)
     given?.catch((error: unknown) => reply.send(error))
   }
@@ -172,7 +190,7 @@ class Sender {
 
   async #giveFrom(root: string, reply: FastifyReply, path: string): Promise<void> {
     const files = await this.#filesOf(root)
-    await this.#give(new FileAnswers(files), reply, path)
+    await this.#give(files.answers, reply, path)
   }
 
   #give(

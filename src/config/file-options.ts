@@ -20,6 +20,7 @@ const fileOptions = [
   'symlinks',
   'dotfiles',
   'cacheControl',
+  'index',
   'serverTiming'
 ] as const
 

@@ -1,12 +1,13 @@
 /** Answers about files within somebody else's app: its hooks run, and its handlers answer errors. */
 import { STATUS_CODES } from 'node:http'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Answer, FileRequest } from '../delivery/answer.ts'
 import { logRefusal, refusalOf } from '../delivery/failure.ts'
 import { errorFields, ownFields } from '../delivery/headers.ts'
 import { type Counters, countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
 import type { BasicRequest, FilesHost } from './file-answers.ts'
+import type { Listing } from './listing.ts'
 import { hasOnSend, runOnSend } from './on-send.ts'
 import type { MmapRangesOptions } from './plugin-options.ts'
 import { addFields } from './service-host.ts'
@@ -30,7 +31,8 @@ export class FileError extends Error {
   }
 }
 
-export function appHost(options: AppHostOptions): FilesHost<AppRequest> {
+/** @param listing answers for folders; undefined: they are not found */
+export function appHost(options: AppHostOptions, listing?: Listing): FilesHost<AppRequest> {
   return {
     requestOf: (basic, _request, reply) => new AppRequest(basic, reply, options),
     refuse: (answer, reply, asked) => {
@@ -40,20 +42,41 @@ export function appHost(options: AppHostOptions): FilesHost<AppRequest> {
       const name = status === 412 ? 'PRECONDITION_FAILED' : 'RANGE_NOT_SATISFIABLE'
       throw new FileError(status, `MMAP_RANGES_${name}`, STATUS_CODES[status] as string)
     },
-    fail: (error, request, reply, asked) => {
+    fail: async (error, request, reply, asked, path) => {
       asked?.forget()
-      if (!(error instanceof StorageError)) throw error
-      if (error.code === 'OVERLOADED') countReason(options.counters.shed, error.reason)
-      const refusal = refusalOf(error)
-      logRefusal(error, refusal, request.log)
-      if (refusal.status === 404) {
-        reply.callNotFound()
-        return reply
+      let failure = error
+      try {
+        const listed = isMissing(error) ? await listing?.answer(request, reply, path) : undefined
+        if (listed !== undefined) return listed
+      } catch (ofListing) {
+        failure = ofListing
       }
-      if (refusal.retryAfter !== undefined) reply.header('retry-after', refusal.retryAfter)
-      throw new FileError(refusal.status, `MMAP_RANGES_${error.code}`, refusal.message)
+      return fail(failure, request, reply)
     }
   }
+
+  function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (!(error instanceof StorageError)) throw error
+    if (error.code === 'OVERLOADED') countReason(options.counters.shed, error.reason)
+    const refusal = refusalOf(error)
+    logRefusal(error, refusal, request.log)
+    if (refusal.status === 404) {
+      reply.callNotFound()
+      return reply
+    }
+    if (refusal.retryAfter !== undefined) reply.header('retry-after', refusal.retryAfter)
+    throw new FileError(refusal.status, `MMAP_RANGES_${error.code}`, refusal.message)
+  }
+}
+
+/** For a listing. @throws what the app's error handler answers */
+export function refuseListing(_reply: FastifyReply, status: 403 | 412, message: string): never {
+  const name = status === 412 ? 'PRECONDITION_FAILED' : 'FOLDER_TOO_LARGE'
+  throw new FileError(status, `MMAP_RANGES_${name}`, message)
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'NOT_FOUND'
 }
 
 // What the delivery says of a file, and nobody else.

@@ -33,11 +33,11 @@ export function optionsHandler(observer: Observer): RouteHandlerMethod {
   }
 }
 
-/** GET and HEAD. @returns what gives their answers */
+/** GET and HEAD. */
 export function registerFiles<Requested extends FileRequest>(
   app: FastifyInstance,
   options: FilesOptions<Requested>
-): FileAnswers<Requested> {
+): void {
   const { prefix, allows, routeConfig: config = {} } = options
   const url = `${prefix.slice(app.prefix.length)}*`
   const route = `${prefix}*`
@@ -51,7 +51,6 @@ export function registerFiles<Requested extends FileRequest>(
   }
   app.get(url, { exposeHeadRoute: false, config }, handle)
   app.head(url, { config }, handle)
-  return answers
 }
 
 /** OPTIONS, and the methods that are not allowed: of the service, which answers every request below its prefix. */

@@ -25,6 +25,10 @@ export interface ListingOptions {
   readonly prefix: string
   readonly dotfiles: 'allow' | 'deny'
   readonly catalog: Catalog
+  /** Answers what is not listed: 412, or 403 with a message. */
+  readonly refuse: (reply: FastifyReply, status: 403 | 412, message: string) => FastifyReply
+  /** whether a path may be asked for, that of a folder with a slash at its end; default: every one */
+  readonly allows?: ((path: string, request: FastifyRequest) => boolean) | undefined
 }
 
 export interface Listing {
@@ -48,7 +52,7 @@ const maxWaiting = 256
 const pieceChars = 64 * 1024
 
 export function createListing(options: ListingOptions): Listing {
-  const { prefix, catalog } = options
+  const { prefix, catalog, refuse, allows = () => true } = options
   // of no thread: a listing waits here before it takes its turns on the pool
   const places = new PoolShare({ what: 'listings', maxRunning: maxAtOnce, maxWaiting })
   return { answer }
@@ -63,10 +67,11 @@ export function createListing(options: ListingOptions): Listing {
     const { signal } = abort
     try {
       if (path !== undefined) {
+        if (!allows(`${path}/`, request)) return undefined
         return (await catalog.isFolder(path, signal)) ? redirect(request, reply, path) : undefined
       }
       const folder = folderOf(request)
-      if (folder === undefined) return undefined
+      if (folder === undefined || !allows(below(folder, ''), request)) return undefined
       return await places.run(folder, { signal, mayRefuse: true }, () =>
         list(request, reply, folder, signal)
       )
@@ -94,16 +99,32 @@ export function createListing(options: ListingOptions): Listing {
     return reply.redirect(`${prefix}${encodePath(path)}/${query}`, 301)
   }
 
+  async function allowedOf(
+    entries: readonly ListingEntry[],
+    folder: string,
+    request: FastifyRequest
+  ): Promise<readonly ListingEntry[]> {
+    const turn = new Turn()
+    const allowed: ListingEntry[] = []
+    for (const entry of entries) {
+      const path = below(folder, entry.isFolder ? `${entry.name}/` : entry.name)
+      if (allows(path, request)) allowed.push(entry)
+      await turn.isOver()
+    }
+    return allowed
+  }
+
   async function list(
     request: FastifyRequest,
     reply: FastifyReply,
     folder: string,
     signal: AbortSignal
   ): Promise<FastifyReply> {
-    const entries = await catalog.readFolder(folder, signal)
-    if (entries === undefined) {
-      return reply.forbidden(`a folder of more than ${maxFolderNames} names is not listed`)
+    const all = await catalog.readFolder(folder, signal)
+    if (all === undefined) {
+      return refuse(reply, 403, `a folder of more than ${maxFolderNames} names is not listed`)
     }
+    const entries = options.allows === undefined ? all : await allowedOf(all, folder, request)
     const format = listingFormatFor(request.headers.accept)
     const { pieces, bytes, etag } = await render(format, prefix, folder, entries)
     const vary = reply.getHeader('vary')
@@ -116,7 +137,7 @@ export function createListing(options: ListingOptions): Listing {
     })
     if (format === 'html') reply.header('content-security-policy', listingPolicy)
     const outcome = evaluatePreconditions(request.headers, { etag, lastModifiedMs: undefined })
-    if (outcome === 'precondition-failed') return reply.preconditionFailed()
+    if (outcome === 'precondition-failed') return refuse(reply, 412, 'Precondition Failed')
     if (outcome === 'not-modified') return reply.code(304).send()
     reply.type(listingTypes[format]).header('content-length', bytes)
     if (request.method === 'HEAD') return reply.send()
@@ -125,6 +146,11 @@ export function createListing(options: ListingOptions): Listing {
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
     return reply
   }
+}
+
+/** The path of what is in a folder. @param folder empty for the root */
+function below(folder: string, name: string): string {
+  return folder === '' ? name : `${folder}/${name}`
 }
 
 /** `/` and the prefix without its slash lead to the listing of the root. */

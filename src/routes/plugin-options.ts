@@ -46,11 +46,16 @@ export interface MmapRangesOptions {
   readonly dotfiles?: 'deny' | 'allow'
   /** Cache-Control, unless a hook or `setHeaders` sets another (default: `public, max-age=0, must-revalidate`) */
   readonly cacheControl?: string
+  /** on: a folder answers with its listing; auto: on for the sample folder of the package (default: `auto`) */
+  readonly index?: 'auto' | 'on' | 'off' | boolean
   /** whether answers say in Server-Timing where their bytes came from and what they cost (default: off) */
   readonly serverTiming?: 'on' | 'off' | boolean
   /** Sets header fields of an answer with a file, before the app's onSend hooks. */
   readonly setHeaders?: (reply: FastifyReply, file: FileInfo) => void
-  /** false: not found. `path` is decoded and relative to the root. */
+  /**
+   * false: not found. `path` is decoded and relative to the root. With `index` also asked about folders and about each
+   * entry of a listing: the path of a folder ends in a slash, that of the root is empty.
+   */
   readonly allowedPath?: (path: string, request: FastifyRequest) => boolean
   /** a Registry of prom-client to register metrics in */
   readonly metrics?: MetricsRegistry

@@ -33,6 +33,15 @@ export function serviceHost(cors: CorsFields, listing: Listing | undefined): Fil
   }
 }
 
+/** What is not listed, in the shape of other errors. */
+export function refuseListing(
+  reply: FastifyReply,
+  status: 403 | 412,
+  message: string
+): FastifyReply {
+  return status === 403 ? reply.forbidden(message) : reply.preconditionFailed(message)
+}
+
 /** @param fields name, value, name, value … */
 export function addFields(reply: FastifyReply, fields: readonly string[]): void {
   for (let i = 0; i + 1 < fields.length; i += 2) reply.header(fields[i] as string, fields[i + 1])

@@ -194,6 +194,91 @@ describe('the plugin: files', { timeout: 30_000 }, () => {
   })
 })
 
+describe('the plugin: listings', { timeout: 30_000 }, () => {
+  /** A folder of files that one may ask for, and of others. */
+  function folders(t: TestContext): string {
+    const root = folder(t)
+    for (const name of ['maps/deep', 'secret']) {
+      fs.mkdirSync(path.join(root, name), { recursive: true })
+      fs.writeFileSync(path.join(root, name, 'in.txt'), name)
+    }
+    for (const name of ['.hidden', 'in.txt']) fs.writeFileSync(path.join(root, 'maps', name), '')
+    return root
+  }
+
+  const json = { accept: 'application/json' }
+  const namesIn = (payload: string) =>
+    (JSON.parse(payload) as { name: string }[]).map(({ name }) => name)
+
+  it('lists folders with the hooks of the app, below the prefix of its context', async (t) => {
+    const app = closing(t, fastify())
+    const payloads: unknown[] = []
+    app.addHook('onRequest', async (request, reply) => {
+      if (request.headers.authorization === undefined) return reply.code(401).send('who?')
+    })
+    app.addHook('onSend', async (_request, reply, payload) => {
+      reply.header('x-app', 'yes')
+      payloads.push(payload)
+    })
+    const context: FastifyPluginAsync = async (inner) => {
+      await inner.register(mmapRanges, { root: folders(t), prefix: '/data/', index: 'on' })
+    }
+    await app.register(context, { prefix: '/v1' })
+    const origin = await listening(app)
+    const headers = { authorization: 'me' }
+    assert.equal((await get(`${origin}/v1/data/`)).status, 401)
+    payloads.length = 0
+    const page = await get(`${origin}/v1/data/`, { headers })
+    assert.deepEqual([page.status, page.headers['x-app'], payloads.length], [200, 'yes', 1])
+    assert.match(page.body.toString(), /<title>Index of \/v1\/data\/<\/title>/)
+    assert.equal(page.headers['content-length'], `${page.body.length}`)
+    const again = { ...headers, 'if-none-match': `${page.headers.etag}` }
+    assert.equal((await get(`${origin}/v1/data/`, { headers: again })).status, 304)
+    const without = await get(`${origin}/v1/data/maps?a=1`, { headers })
+    assert.deepEqual([without.status, without.headers.location], [301, '/v1/data/maps/?a=1'])
+    const listed = await app.inject({ url: '/v1/data/maps/', headers: { ...headers, ...json } })
+    assert.deepEqual(namesIn(listed.payload), ['deep', 'in.txt'])
+  })
+
+  it("lists what may be asked for; the app's handlers answer the rest", async (t) => {
+    const app = closing(t, fastify())
+    app.setNotFoundHandler((request, reply) => reply.code(404).send(`nothing at ${request.url}`))
+    app.setErrorHandler((error: { statusCode: number; code: string }, _request, reply) =>
+      reply.code(error.statusCode).send(`${error.code}`)
+    )
+    const asked: string[] = []
+    await app.register(mmapRanges, {
+      root: folders(t),
+      index: true,
+      allowedPath: (name) => {
+        asked.push(name)
+        return !/^(secret\/|large)/.test(name)
+      }
+    })
+    app.get('/own', (_request, reply) => reply.sendRange('maps'))
+    app.get('/files/own/', (_request, reply) => reply.sendRange('none'))
+    const root = await app.inject({ url: '/files/', headers: json })
+    assert.deepEqual(namesIn(root.payload), ['maps', 'small.txt'])
+    assert.deepEqual(asked, ['', 'maps/', 'secret/', 'large.bin', 'small.txt'])
+    for (const url of [
+      ...['/files/secret/', '/files/secret', '/files/none/', '/files/maps//'],
+      ...['/own', '/files/own/']
+    ]) {
+      const answer = await app.inject(url)
+      assert.deepEqual([answer.statusCode, answer.payload], [404, `nothing at ${url}`])
+    }
+    const failed = await app.inject({ url: '/files/', headers: { 'if-match': '"other"' } })
+    assert.deepEqual([failed.statusCode, failed.payload], [412, 'MMAP_RANGES_PRECONDITION_FAILED'])
+  })
+
+  it('lists nothing where it is not asked to', async (t) => {
+    const app = await appOf(t, { root: folders(t) })
+    for (const url of ['/files/', '/files/maps', '/files/maps/']) {
+      assert.equal((await app.inject(url)).statusCode, 404)
+    }
+  })
+})
+
 describe('the plugin: the app around it', { timeout: 30_000 }, () => {
   it('runs every hook, in order, with the payload null', async (t) => {
     const app = closing(t, fastify())

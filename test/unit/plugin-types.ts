@@ -22,6 +22,7 @@ export async function allowed(): Promise<void> {
     symlinks: 'deny',
     dotfiles: 'allow',
     cacheControl: 'no-cache',
+    index: true,
     serverTiming: true,
     metrics: new Registry(),
     setHeaders: (reply, file) => {
@@ -44,6 +45,8 @@ export async function refused(reply: FastifyReply, file: FileInfo): Promise<void
   await app.register(mmapRanges, { root: '/srv', chunkSize: 5 })
   // @ts-expect-error not one of the modes
   await app.register(mmapRanges, { root: '/srv', mode: 'copy' })
+  // @ts-expect-error neither a word of the option nor a boolean
+  await app.register(mmapRanges, { root: '/srv', index: 'html' })
   // @ts-expect-error no Registry
   await app.register(mmapRanges, { root: '/srv', metrics: {} })
   // @ts-expect-error no number
