@@ -40,8 +40,7 @@ export function recommend({ files, steadyColdShare, findings }: Findings): Recom
     ...stallReasons(findings),
     ...trustReasons(files)
   ]
-  const own = ownChoice(read)
-  const choice = nginx !== undefined && own !== 'undecided' && !isBetter(nginx) ? 'nginx' : own
+  const choice = choiceOf(read, nginx)
   return { choice, advice: adviceFor(choice, nginx, read), reasons }
 }
 
@@ -51,12 +50,26 @@ function mainState(coldShare: number, findings: readonly Finding[]): State {
   return findings.some(({ state }) => state === wanted) ? wanted : (findings[0]?.state ?? wanted)
 }
 
-/** Of mappings and reads; where there is no difference, the one with less to go wrong. */
-function ownChoice(read: Finding | undefined): Choice {
-  if (read === undefined) return 'undecided'
-  if (isBetter(read)) return 'mmap'
-  const { kind } = read.comparison
-  return kind === 'undecided' || kind === 'unknown' ? 'undecided' : 'read'
+/** Where there is no difference, the one with less to go wrong. What is not settled recommends nothing. */
+function choiceOf(read: Finding | undefined, nginx: Finding | undefined): Choice {
+  if (read === undefined || !isSettled(read)) return 'undecided'
+  const own = isBetter(read) ? 'mmap' : 'read'
+  if (nginx === undefined || !isSettled(nginx) || isBetter(nginx)) return own
+  // both were compared with mmap only
+  return gainOf(nginx) >= gainOf(read) || isSame(read) ? 'nginx' : own
+}
+
+function isSettled({ comparison: { kind } }: Finding): boolean {
+  return kind !== 'undecided' && kind !== 'unknown'
+}
+
+function isSame({ comparison: { kind } }: Finding): boolean {
+  return kind === 'same'
+}
+
+/** How many times as good as `mmap` the other is. */
+function gainOf({ comparison: { ratio }, measure }: Finding): number {
+  return measure === 'requests' ? 1 / ratio : ratio
 }
 
 /** Whether `mmap` is better than the other. Of requests more is better, of time less. */
@@ -65,23 +78,23 @@ function isBetter({ comparison: { kind }, measure }: Finding): boolean {
 }
 
 function adviceFor(choice: Choice, nginx: Finding | undefined, read: Finding | undefined): string {
+  const isOpen = nginx !== undefined && !isSettled(nginx)
+  const open = isOpen ? ' Against nginx it is undecided: measure with more rounds (--rounds).' : ''
   switch (choice) {
     case 'mmap':
-      return 'Map these files, with the guard on: --mode mmap, which is the default.'
+      return `Map these files, with the guard on: --mode mmap, which is the default.${open}`
     case 'read':
-      return read?.comparison.kind === 'same'
-        ? 'Use --mode read: mapping makes no difference here.'
-        : 'Use --mode read: mapping is slower here.'
-    case 'nginx': {
-      const isSame = nginx?.comparison.kind === 'same'
-      const isSettled = nginx?.comparison.kind !== 'undecided'
-      if (isSame) return 'Use nginx: there is no difference here.'
-      return isSettled
-        ? 'Use nginx: it is faster here.'
-        : 'Use nginx: no difference to it could be shown here.'
-    }
+      return read !== undefined && isSame(read)
+        ? `Use --mode read: mapping makes no difference here.${open}`
+        : `Use --mode read: mapping is slower here.${open}`
+    case 'nginx':
+      return nginx !== undefined && isSame(nginx)
+        ? 'Use nginx: there is no difference here.'
+        : 'Use nginx: it is faster here.'
     case 'undecided':
-      return 'Undecided: the noise of this machine is too large. Measure again with more rounds (--rounds).'
+      return read?.comparison.kind === 'unknown'
+        ? 'Undecided: one round does not show how large the noise is. Measure with more (--rounds 5).'
+        : 'Undecided: the noise of this machine is too large. Measure again with more rounds (--rounds).'
   }
 }
 

@@ -104,6 +104,14 @@ describe('the advice', () => {
     assert.equal(lost.advice, 'Use nginx: it is faster here.')
   })
 
+  it('is not nginx where nothing was shown of it, nor where reads are faster than both', () => {
+    const open = choose(finding('read', faster), finding('nginx', noisy))
+    assert.equal(open.choice, 'mmap')
+    assert.match(open.advice, /^Map these files, .* Against nginx it is undecided: measure/)
+    assert.equal(choose(finding('read', same), finding('nginx', noisy)).choice, 'read')
+    assert.equal(choose(finding('read', slower), finding('nginx', same)).choice, 'read')
+  })
+
   it('is to read where mapping brings nothing', () => {
     const equal = choose(finding('read', same))
     assert.equal(equal.advice, 'Use --mode read: mapping makes no difference here.')
@@ -112,6 +120,7 @@ describe('the advice', () => {
 
   it('is none where the noise is too large', () => {
     assert.equal(choose(finding('read', noisy), finding('nginx', faster)).choice, 'undecided')
+    assert.match(choose(finding('read', [200])).advice, /^Undecided: one round /)
   })
 
   it('goes by cold trials where the memory is too small', () => {
