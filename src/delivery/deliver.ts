@@ -77,7 +77,7 @@ export class Delivery {
       else {
         // it was found a moment ago, and nothing has run since
         assert(file.tryRetain(), 'a file in the catalog is closed')
-        void this.#goOn(answer, { sent: outcome })
+        void this.#goOn(answer, { begun: outcome })
       }
     } catch (error) {
       this.#abort(answer, error)
@@ -131,7 +131,7 @@ export class Delivery {
     const context = this.#contextOf(answer.request)
     try {
       const outcome = known ?? answerImmediately(answer, context)
-      if (typeof outcome === 'number') await this.#stream(answer, { sent: outcome })
+      if (typeof outcome === 'object') await this.#stream(answer, { begun: outcome })
       else if (outcome !== 'complete') {
         const range = doubtfulRange(answer, context)
         const proven = range && (await readTwice(answer, context, range))

@@ -9,14 +9,13 @@
  * and that is sent only if the file is still the same then: so no such answer of two contents becomes complete. In
  * a shorter body, what remains between the look and the kernel's copy are the microseconds of one system call.
  */
-import type { ByteRange } from '../http/byte-range.ts'
 import type { ByteSource, CopiedWindow, Window } from '../storage/byte-source.ts'
 import { StorageError } from '../storage/errors.ts'
 import type { ContentWatch } from '../storage/freshness.ts'
 import type { OpenFile } from '../storage/open-file.ts'
 import type { Answer } from './answer.ts'
 import type { DeliveryContext } from './context.ts'
-import { begin, slowWriteMs } from './immediate.ts'
+import { begin, endOf, type Progress, rangesOf, slowWriteMs } from './immediate.ts'
 
 // What waits in the socket of a client that is slower than we are.
 const pieceBytes = 16 * 1024
@@ -27,8 +26,8 @@ const portablePieceBytes = 64 * 1024
 const tailBytes = 4096
 
 export interface StreamStart {
-  /** bytes of the body that the kernel has taken already, of an answer of one range that has begun (default: 0) */
-  readonly sent?: number
+  /** how much the kernel has taken already, of an answer that has begun */
+  readonly begun?: Progress | undefined
   /** whether the first window is known not to be in memory (default: false) */
   readonly isCold?: boolean
   /** the first window, if it was read already and its content is proven; the stream releases it */
@@ -39,15 +38,16 @@ export interface StreamStart {
 export async function stream(
   answer: Answer,
   context: DeliveryContext,
-  { sent = 0, isCold = false, proven }: StreamStart = {}
+  { begun, isCold = false, proven }: StreamStart = {}
 ): Promise<void> {
   const { plan, request, file } = answer
-  const ranges = plan.body.filter((part): part is ByteRange => typeof part !== 'string')
-  const promisedEnd = Math.max(...ranges.map(({ end }) => end))
-  const watch = file.freshness.watch(promisedEnd)
-  const sender = new WindowSender(answer, context, watch, { sent, isCold, proven })
-  await sender.prepare(ranges[0]?.start ?? 0)
-  for (const part of plan.body) {
+  const ranges = rangesOf(plan.body)
+  const watch = begun?.watch ?? file.freshness.watch(endOf(ranges))
+  const sender = new WindowSender(answer, context, watch, { begun, isCold, proven })
+  if (begun?.watch === undefined) await sender.prepare(ranges[0]?.start ?? 0)
+  for (const [index, part] of plan.body.entries()) {
+    if (begun !== undefined && index < begun.part) continue
+    const sent = index === begun?.part ? begun.sent : 0
     if (typeof part === 'string') sender.append(part)
     else await sender.send(part.start + sent, part.end, part === ranges.at(-1))
   }
@@ -74,9 +74,9 @@ class WindowSender {
     answer: Answer,
     context: DeliveryContext,
     watch: ContentWatch,
-    { sent, isCold, proven }: Required<StreamStart>
+    { begun, isCold, proven }: Required<StreamStart>
   ) {
-    this.#isLong = sent > 0 || answer.plan.contentLength > context.windowBytes
+    this.#isLong = begun !== undefined || answer.plan.contentLength > context.windowBytes
     this.#isCold = isCold
     this.#proven = proven
     this.#answer = answer

