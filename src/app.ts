@@ -7,6 +7,7 @@ import { affordableFiles } from './config/descriptors.ts'
 import { type Config, listsFolders } from './config/options.ts'
 import { createDelivery } from './delivery/create-delivery.ts'
 import type { Delivery } from './delivery/deliver.ts'
+import { refusalFor } from './delivery/failure.ts'
 import { FastPath } from './fast-path/fast-path.ts'
 import { Activity } from './metrics/activity.ts'
 import { latencyBounds } from './metrics/latency.ts'
@@ -32,6 +33,7 @@ import { Readiness } from './routes/readiness.ts'
 import { registerResidency } from './routes/residency.ts'
 import { refuseListing, serviceHost } from './routes/service-host.ts'
 import { registerTry } from './routes/try.ts'
+import { StorageError } from './storage/errors.ts'
 import { FileList } from './storage/file-list.ts'
 import { mapper } from './storage/native/mapping.ts'
 import { pageBytes } from './storage/native/page-size.ts'
@@ -106,7 +108,7 @@ export async function buildApp(
   await server.register((context, _options, done) => {
     const isShedding = registerShedding(context, config, { observer, counters })
     if (config.fastPath === 'on') {
-      fastPath = createFastPath(server, { config, core, delivery, cors, isShedding })
+      fastPath = createFastPath(server, { config, log, core, delivery, cors, isShedding })
     }
     const listing = listsFolders(config)
       ? createListing({ ...config, catalog, refuse: refuseListing })
@@ -243,12 +245,14 @@ function createFastPath(
   { server }: FastifyInstance,
   {
     config,
+    log,
     core,
     delivery,
     cors,
     isShedding
   }: {
     config: Config
+    log: Logger
     core: Core
     delivery: Delivery
     cors: CorsFields
@@ -267,6 +271,13 @@ function createFastPath(
     corsAlways: cors.always,
     isShedding,
     conclude: (exchange) => observer.conclude(exchange),
+    refuse: (error) => {
+      if (!(error instanceof StorageError)) return undefined
+      // it may be a folder, which the application lists
+      const isNothing = error.code === 'NOT_FOUND' && error.reason === 'ENOENT'
+      if (error.code === 'NOT_FOUND' && !isNothing && listsFolders(config)) return undefined
+      return refusalFor(error, { log, counters: storage.counters })
+    },
     meet: (exchange, fields, address) => observer.meet(exchange, fields, address),
     logsAccess: observer.logsAccess,
     counters: metrics.fastPath,

@@ -1,5 +1,6 @@
 /** How each error of a delivery ends: before the first byte in an error answer, after it in a reset. */
 import type { Logger } from 'pino'
+import { type Counters, countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
 import { SendError } from './sink.ts'
 
@@ -59,14 +60,25 @@ export function refusalOf(error: StorageError): Refusal {
   }
 }
 
-export function logRefusal(
-  { code, path, offset, reason }: StorageError,
-  refusal: Refusal,
-  log: Pick<Logger, 'debug' | 'warn' | 'error'>
-): void {
-  if (refusal.log === undefined) return
-  const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
-  log[refusal.log.level](details, refusal.log.message)
+/** Log and count an error before the first byte. @returns how it is answered */
+export function refusalFor(
+  error: StorageError,
+  {
+    log,
+    counters
+  }: {
+    readonly log: Pick<Logger, 'debug' | 'warn' | 'error'>
+    readonly counters: Pick<Counters, 'shed'>
+  }
+): Refusal {
+  const { code, path, offset, reason } = error
+  const refusal = refusalOf(error)
+  if (code === 'OVERLOADED') countReason(counters.shed, reason)
+  if (refusal.log !== undefined) {
+    const details = { code, path, reason, ...(offset === undefined ? {} : { offset }) }
+    log[refusal.log.level](details, refusal.log.message)
+  }
+  return refusal
 }
 
 /** After the first byte: why a connection is reset before its Content-Length is reached; a label of the counter. */

@@ -2,13 +2,14 @@
 import type { Socket } from 'node:net'
 import type { FileRequest } from '../delivery/answer.ts'
 import type { Delivered, Delivery, Waiting } from '../delivery/deliver.ts'
+import type { Refusal } from '../delivery/failure.ts'
 import { decodeRequestPath } from '../http/request-path.ts'
 import { pathBehind } from '../http/request-target.ts'
 import { Exchange } from '../metrics/exchange.ts'
 import type { FastPathCounters } from '../metrics/fast-path.ts'
 import type { Catalog } from '../storage/catalog.ts'
 import { countReason } from '../storage/counters.ts'
-import { writeError } from './error-answer.ts'
+import { writeError, writeRefusal } from './error-answer.ts'
 import { FastSink } from './fast-sink.ts'
 import { type HeadFields, type Reason, type RequestHead, readHead } from './request-head.ts'
 
@@ -27,6 +28,8 @@ export interface ConnectionOptions {
   /** whether requests of this socket must be refused or the service drains: node:http does both */
   readonly isLeaving: (socket: Socket) => boolean
   readonly conclude: (exchange: Exchange) => void
+  /** how an error is answered that came before the first byte; undefined: by the application */
+  readonly refuse: (error: unknown) => Refusal | undefined
   /** who asks, for the log and for the answer */
   readonly meet: (exchange: Exchange, fields: HeadFields, address: string | undefined) => void
   /** whether the log tells who asks */
@@ -210,10 +213,16 @@ export class Connection {
   ): Promise<void> {
     try {
       this.#conclude(request, await this.#options.delivery.deliver(request, path, tried))
-    } catch {
-      // Nothing was sent. The application meets the same error again, logs it and has an answer for it.
+    } catch (error) {
+      // nothing was sent
       this.#isAnswering = false
       if (this.socket.destroyed) return
+      const refusal = this.#options.refuse(error)
+      if (refusal !== undefined) {
+        this.#refuse(request, refusal)
+        return
+      }
+      // the application meets the same again, and has an answer for it
       const rest = this.#pending === undefined ? bytes : Buffer.concat([bytes, this.#pending])
       this.#handOver(rest, 'error')
     }
@@ -224,6 +233,12 @@ export class Connection {
     this.#options.counters.requests++
     if (delivered === 'done') return
     writeError(delivered, this.#options.corsAlways)
+    this.#options.conclude(request.exchange)
+  }
+
+  #refuse(request: FileRequest, refusal: Refusal): void {
+    this.#options.counters.requests++
+    writeRefusal(request, refusal, this.#options.corsAlways)
     this.#options.conclude(request.exchange)
   }
 

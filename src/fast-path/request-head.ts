@@ -152,7 +152,8 @@ export function readHead(bytes: Buffer, start: number, logsAccess = false): Requ
     'if-modified-since': undefined,
     'if-unmodified-since': undefined,
     origin: undefined,
-    [traceField]: undefined,
+    // traceField: a computed name would make each of these objects with a call into V8's runtime
+    'x-mmap-range-server-try': undefined,
     'x-request-id': undefined,
     'x-forwarded-for': undefined,
     'user-agent': undefined,

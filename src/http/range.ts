@@ -27,7 +27,7 @@ export function resolveRange(
 ): RangeOutcome {
   if (field === undefined) return 'whole'
   // range-unit is a token, compared without case (§14.1)
-  if (field.length < 6 || field[5] !== '=' || !/^bytes/i.test(field)) return 'whole'
+  if (!field.startsWith('bytes=') && !/^bytes=/i.test(field)) return 'whole'
   const set = field.slice(6)
   if (!set.includes(',')) {
     const resolved = resolveSpec(trim(set), completeLength)

@@ -1,7 +1,7 @@
 /** Every error becomes an answer here: in the shape of @fastify/sensible, with our own words and no path of the machine. */
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from 'pino'
-import { logRefusal, overload, refusalOf } from '../delivery/failure.ts'
+import { overload, type Refusal, refusalFor } from '../delivery/failure.ts'
 import type { Observer } from '../metrics/observer.ts'
 import { type Counters, countReason } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
@@ -25,10 +25,7 @@ export function registerErrors(
     return reply.notFound()
   })
   app.setErrorHandler((error: FastifyError, _request, reply) => {
-    if (error instanceof StorageError) {
-      if (error.code === 'OVERLOADED') return refuseOverload(error.reason, counters, reply)
-      return refuse(error, log, reply)
-    }
+    if (error instanceof StorageError) return refuse(refusalFor(error, { log, counters }), reply)
     const status = error.statusCode ?? 500
     // every other 5xx is a defect
     if (status < 500 || onPurpose.has(status)) return reply.send(error)
@@ -44,20 +41,17 @@ export function refuseOverload(
   reply: FastifyReply
 ): FastifyReply {
   countReason(shed, reason)
-  const { message, retryAfter } = overload
-  return reply.header('retry-after', retryAfter).serviceUnavailable(message)
+  return refuse(overload, reply)
 }
 
-function refuse(error: StorageError, log: Logger, reply: FastifyReply): FastifyReply {
-  const refusal = refusalOf(error)
-  logRefusal(error, refusal, log)
-  if (refusal.retryAfter !== undefined) reply.header('retry-after', refusal.retryAfter)
-  switch (refusal.status) {
+function refuse({ status, message, retryAfter }: Refusal, reply: FastifyReply): FastifyReply {
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  switch (status) {
     case 404:
-      return reply.notFound()
+      return reply.notFound(message)
     case 500:
-      return reply.internalServerError(refusal.message)
+      return reply.internalServerError(message)
     case 503:
-      return reply.serviceUnavailable(refusal.message)
+      return reply.serviceUnavailable(message)
   }
 }

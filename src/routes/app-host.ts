@@ -2,9 +2,9 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Answer, FileRequest } from '../delivery/answer.ts'
-import { logRefusal, refusalOf } from '../delivery/failure.ts'
+import { refusalFor } from '../delivery/failure.ts'
 import { errorFields, ownFields } from '../delivery/headers.ts'
-import { type Counters, countReason } from '../storage/counters.ts'
+import type { Counters } from '../storage/counters.ts'
 import { StorageError } from '../storage/errors.ts'
 import type { BasicRequest, FilesHost } from './file-answers.ts'
 import type { Listing } from './listing.ts'
@@ -57,9 +57,7 @@ export function appHost(options: AppHostOptions, listing?: Listing): FilesHost<A
 
   function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
     if (!(error instanceof StorageError)) throw error
-    if (error.code === 'OVERLOADED') countReason(options.counters.shed, error.reason)
-    const refusal = refusalOf(error)
-    logRefusal(error, refusal, request.log)
+    const refusal = refusalFor(error, { log: request.log, counters: options.counters })
     if (refusal.status === 404) {
       reply.callNotFound()
       return reply

@@ -15,7 +15,7 @@ import {
   whyRefused
 } from './open-file.ts'
 
-const { EAGAIN, ELOOP, ENOSYS, EPERM, EINVAL } = constants.errno
+const { EAGAIN, ELOOP, ENOENT, ENOSYS, EPERM, EINVAL } = constants.errno
 
 export class CachedOpener {
   readonly #options: OpeningOptions
@@ -55,6 +55,14 @@ export class CachedOpener {
       // it names a place and opens nothing: closing it never waits
       closeNow(found)
     }
+  }
+
+  /** Whether the kernel knows, without looking at the disk, that there is nothing of this name. */
+  knowsMissing(path: string): boolean {
+    if (this.#isRefused || path.includes('..')) return false
+    const found = this.#find(path)
+    if (found >= 0) closeNow(found)
+    return found === -ENOENT
   }
 
   /** @returns a descriptor that names the file (O_PATH), or a negated errno */

@@ -156,6 +156,9 @@ export class Catalog {
         this.#drop(kept)
         kept.release()
       }
+      if (this.#isRootLocal && this.#opener.knowsMissing(path)) {
+        throw new StorageError('NOT_FOUND', path, { reason: 'ENOENT' })
+      }
       const file = await this.#openOnce(path, signal)
       // let go already only where a great many files are opened at the same time
       if (file.tryRetain()) return file

@@ -147,6 +147,30 @@ it('connections beyond the limit are shed', async (t) => {
   await until('there is room', async () => (await handovers(server, 'limit')) === 1)
 })
 
+it('files that are not there are told of without leaving the fast path, in the same bytes', async (t) => {
+  const { root, server } = await serveFiles(t)
+  const off = await serve(t, root, ['--fast-path', 'off'])
+  const origin = 'Origin: http://other.example'
+  const answers = await Promise.all(
+    [server, off].map(async (service) => {
+      const client = new Client(t, service)
+      for (const name of ['missing', 'missing', 'f/below', 'gone']) client.ask(name, origin)
+      client.socket.write('HEAD /files/missing HTTP/1.1\r\nHost: x\r\n\r\n')
+      client.ask('f', 'Range: bytes=0-99')
+      await client.has('content-range: bytes 0-99/65536')
+      return client.bytes.toString('latin1').replace(/^date: .*$/gim, '')
+    })
+  )
+  assert.equal(answers[0]?.match(/ 404 Not Found/g)?.length, 5)
+  assert.equal(answers[0]?.toLowerCase(), answers[1]?.toLowerCase())
+  assert.equal(await handovers(server, 'error'), 0)
+  // and what comes later is found
+  writePattern(join(root, 'gone'), 100)
+  const client = new Client(t, server)
+  client.ask('gone')
+  await client.has('content-length: 100')
+})
+
 it('draining closes what is idle, lets an answer end, and takes no request behind it', async (t) => {
   const { root, server } = await serveFiles(t)
   fs.writeFileSync(join(root, 'large'), '')

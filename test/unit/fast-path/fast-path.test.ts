@@ -44,6 +44,7 @@ async function serve(
     corsOf: () => [],
     corsAlways: [],
     conclude: () => {},
+    refuse: () => undefined,
     meet: () => {},
     logsAccess: false,
     idleTimeoutMs: 60_000,
