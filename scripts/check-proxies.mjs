@@ -92,8 +92,30 @@ async function main() {
   await checkSmuggling((given) => rawPlain(port, given), service)
   const page = `http://127.0.0.1:${statsPort}/`
   claim('the page can be read', (await request(page))?.status === 200)
-  const asked = await request(`${page};csv`, { method: 'POST' })
-  claim('and not be posted to', asked?.status === 405, asked?.status)
+  await checkPage(page, `127.0.0.2:${statsPort}`)
+}
+
+/** HAProxy's page shows and does not obey, and is on 127.0.0.1 alone. */
+async function checkPage(page, elsewhere) {
+  const text = (await request(page)).body.toString()
+  // one that may be administered has a list of actions; a field to filter by is on every page
+  claim('it offers no action', text.includes('replica-1') && !/name=.?action/i.test(text))
+  const state = async () =>
+    (await request(`${page};csv`)).body
+      .toString()
+      .split('\n')
+      .find((line) => line.startsWith('replicas,replica-1,'))
+      ?.split(',')[17]
+  const body = 's=replica-1&action=disable&b=%23replicas'
+  const head = 'POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close'
+  const kind = 'Content-Type: application/x-www-form-urlencoded'
+  const order = `${head}\r\n${kind}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  const answer = (await rawPlain(new URL(page).port, order)).toString('latin1')
+  claim('an order that is posted is refused', /^HTTP\/1\.1 405 /.test(answer))
+  const typed = await request(`${page}?${body}`)
+  claim('and one in the query is not obeyed', typed?.status === 200 && (await state()) === 'UP')
+  const other = await request(`http://${elsewhere}/`)
+  claim('no other address has the page', other === undefined, other?.status)
 }
 
 async function checkEdge(port) {

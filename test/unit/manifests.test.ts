@@ -174,10 +174,34 @@ describe('the compose file', () => {
 
   it('gives Grafana no account, and who is not logged in may only look', () => {
     const { environment } = services.grafana as Manifest
-    assert.equal(environment.GF_AUTH_ANONYMOUS_ORG_ROLE, 'Viewer')
-    assert.equal(environment.GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION, 'true')
-    assert.equal(environment.GF_AUTH_DISABLE_LOGIN_FORM, 'true')
-    assert.equal(environment.GF_AUTH_BASIC_ENABLED, 'false')
+    const wanted = {
+      GF_AUTH_ANONYMOUS_ORG_ROLE: 'Viewer',
+      GF_USERS_VIEWERS_CAN_EDIT: 'false',
+      GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION: 'true',
+      GF_AUTH_DISABLE_LOGIN_FORM: 'true',
+      GF_AUTH_BASIC_ENABLED: 'false',
+      GF_USERS_ALLOW_SIGN_UP: 'false',
+      // one that anybody makes can be read by who has its link
+      GF_SNAPSHOTS_ENABLED: 'false',
+      // against DNS rebinding
+      GF_SERVER_DOMAIN: '127.0.0.1',
+      GF_SERVER_ENFORCE_DOMAIN: 'true'
+    }
+    for (const [name, value] of Object.entries(wanted)) assert.equal(environment[name], value, name)
+    assert.deepEqual((services.grafana as Manifest).ports, ['127.0.0.1:3000:3000'])
+    // a data source or dashboard that could be changed would let Grafana ask whatever server it can reach
+    const folder = 'deploy/grafana/provisioning'
+    const [source] = parse(read(`${folder}/datasources/prometheus.yml`)).datasources
+    assert.notEqual(source.editable, true)
+    const [provider] = parse(read(`${folder}/dashboards/dashboards.yml`)).providers
+    assert.notEqual(provider.allowUiUpdates, true)
+  })
+
+  it('gives Prometheus no route that changes it', () => {
+    const { command = [] } = services.prometheus as Manifest
+    assert.ok(
+      !command.some((word: string) => /enable-(lifecycle|admin-api)|remote-write/.test(word))
+    )
   })
 })
 
@@ -211,8 +235,13 @@ describe('the delivered haproxy.cfg', () => {
   const text = read('deploy/haproxy/haproxy.cfg')
 
   it('shows its state on loopback unless it is told otherwise, and lets nobody change it', () => {
-    assert.match(text, /^ {2}bind "\$\{OPS_ADDRESS-127\.0\.0\.1\}:8404"$/m)
-    assert.doesNotMatch(text, /^ *stats admin/m)
+    const [, ops = ''] = /^frontend ops\n((?: .*\n)+)/m.exec(text) ?? []
+    assert.match(ops, /^ {2}bind "\$\{OPS_ADDRESS-127\.0\.0\.1\}:8404"$/m)
+    assert.match(ops, /^ {2}http-request deny deny_status 405 unless METH_GET or METH_HEAD$/m)
+    for (const name of ['haproxy', 'edge']) {
+      // neither buttons on the page nor a socket that takes commands
+      assert.doesNotMatch(read(`deploy/haproxy/${name}.cfg`), /^ *stats (admin|socket)/m)
+    }
   })
 })
 
