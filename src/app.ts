@@ -9,6 +9,7 @@ import { createDelivery } from './delivery/create-delivery.ts'
 import type { Delivery } from './delivery/deliver.ts'
 import { refusalFor } from './delivery/failure.ts'
 import { FastPath } from './fast-path/fast-path.ts'
+import type { AccessLogger } from './metrics/access-line.ts'
 import { Activity } from './metrics/activity.ts'
 import { latencyBounds } from './metrics/latency.ts'
 import { Live, Traces } from './metrics/live.ts'
@@ -77,7 +78,7 @@ const maxHeaderBytes = 16 * 1024
  */
 export async function buildApp(
   config: Config,
-  log: Logger,
+  log: AccessLogger,
   version: string,
   whole?: Service
 ): Promise<App> {
@@ -188,7 +189,7 @@ export function reachable({ address, port }: { address: string; port: number }):
  */
 export async function buildParentApp(
   config: Config,
-  log: Logger,
+  log: AccessLogger,
   version: string,
   whole: Service & Processes
 ): Promise<ParentApp> {
@@ -218,7 +219,12 @@ export function startWarming(
 type Core = Awaited<ReturnType<typeof createCore>>
 
 /** What every process of the service has, whether it serves files or not. */
-async function createCore(config: Config, log: Logger, version: string, servesFiles: boolean) {
+async function createCore(
+  config: Config,
+  log: AccessLogger,
+  version: string,
+  servesFiles: boolean
+) {
   const maxOpenFiles = Math.min(config.maxOpenFiles, affordableFiles())
   const storage = await openStorage({ ...config, maxOpenFiles, isGuarded: config.guard === 'on' })
   const { mode, guard } = config

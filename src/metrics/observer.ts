@@ -1,7 +1,7 @@
 /** Records an exchange when it is over: in two histograms, and as a line in the log. */
 import { randomBytes } from 'node:crypto'
-import type { Logger } from 'pino'
 import { requestIdOf } from '../http/request-id.ts'
+import { type AccessLogger, accessMembers } from './access-line.ts'
 import type { Activity } from './activity.ts'
 import type { Exchange, Source } from './exchange.ts'
 import type { LatencySeries } from './latency.ts'
@@ -10,7 +10,7 @@ import type { SlowAnswers } from './slow.ts'
 
 export interface ObserverOptions {
   readonly metrics: Pick<Metrics, 'duration' | 'firstByte'>
-  readonly log: Logger
+  readonly log: AccessLogger
   /** undefined: nobody will look at it, as in an app of others */
   readonly activity?: Activity
   readonly slow?: SlowAnswers
@@ -132,7 +132,8 @@ export class Observer {
       outcome
     }
     if (!this.logsFaults) {
-      log.info(line, 'access')
+      if (log.logAccess === undefined) log.info(line, 'access')
+      else log.logAccess(accessMembers(line))
       return
     }
     const { residentWindows, coldWindows, minorFaults, majorFaults } = exchange

@@ -34,6 +34,7 @@ export const libc = {
   ),
   openat: lib.func('int openat(int dirfd, intptr_t path, int flags)'),
   close: lib.func('int close(int fd)'),
+  write: lib.func('int64_t write(int fd, intptr_t bytes, size_t length)'),
   getrusage: lib.func('int getrusage(int who, void *usage)'),
   cachestat: lib.func(
     'int64_t syscall(int64_t number, int64_t fd, void *range, void *stat, int64_t flags)'
