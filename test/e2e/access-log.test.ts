@@ -183,6 +183,38 @@ it('a reader of stdout that stands still costs lines, and no answer', async (t) 
   assert.equal((await server.exited).code, 0)
 })
 
+it('who is not a trusted proxy is not believed, whatever it calls itself', async (t) => {
+  const root = tempFolder(t)
+  fs.writeFileSync(path.join(root, 'f'), 'abc')
+  const options = ['--access-log', 'on', '--log-level', 'info', '--trust-proxy', '10.0.0.0/8']
+  const server = await serve(t, root, options)
+  const claims = [
+    'X-Forwarded-For: 6.6.6.6',
+    // also one that names a trusted proxy
+    'X-Forwarded-For: 6.6.6.6, 10.0.0.1',
+    'Forwarded: for=6.6.6.6',
+    'X-Real-IP: 6.6.6.6',
+    'X-Client-IP: 6.6.6.6',
+    'True-Client-IP: 6.6.6.6',
+    'CF-Connecting-IP: 6.6.6.6',
+    'Via: 1.1 10.0.0.1'
+  ]
+  for (const [n, claim] of claims.entries()) {
+    // on the fast path, and above it
+    for (const method of ['GET', 'OPTIONS']) {
+      const id = `${method}-${n}`
+      const request = `${method} /files/f HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${id}\r\n${claim}`
+      await raw(server.origin, `${request}\r\nConnection: close\r\n\r\n`)
+      const line = await lineOf(server, ({ reqId }) => reqId === id)
+      assert.equal(line.remoteAddress, '127.0.0.1', claim)
+      assert.ok(!JSON.stringify(line).includes('6.6.6.6'), claim)
+    }
+  }
+  // the PROXY protocol is not spoken
+  const spoken = 'PROXY TCP4 6.6.6.6 127.0.0.1 1 80\r\nGET /files/f HTTP/1.1\r\nHost: x\r\n\r\n'
+  assert.match((await raw(server.origin, spoken)).toString(), /^HTTP\/1\.1 400 /)
+})
+
 it('without the option there is no line', async (t) => {
   const root = tempFolder(t)
   fs.writeFileSync(path.join(root, 'f'), 'abc')

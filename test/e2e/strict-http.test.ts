@@ -1,22 +1,25 @@
 /** Requests that could be read in two ways are refused; what is legal is served. Below node:http and above it. */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { raw, serve, suiteLifetime, tempFolder, writePattern } from '../support/serve.ts'
+
+const smuggled = 'what nobody asked for'
+const chunkedAlone = 'Transfer-Encoding: chunked'
+const twoReadings = pairsWithTwoReadings()
 
 for (const fastPath of ['on', 'off']) {
   describe(`strict HTTP, fast path ${fastPath}`, () => {
     const t = suiteLifetime()
     const root = tempFolder(t)
     const content = writePattern(path.join(root, 'f'), 1000)
+    writeFileSync(path.join(root, 'smuggled'), smuggled)
     const serving = serve(t, root, ['--fast-path', fastPath])
 
     /** @returns the statuses of all that came back until the connection was closed */
     async function statuses(text: string): Promise<string[]> {
-      const answer = await raw((await serving).origin, Buffer.from(text, 'latin1'))
-      return [...answer.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(
-        ([, status]) => status as string
-      )
+      return statusesOf(await raw((await serving).origin, Buffer.from(text, 'latin1')))
     }
 
     const get = 'GET /files/f HTTP/1.1\r\n'
@@ -80,6 +83,32 @@ for (const fastPath of ['on', 'off']) {
       })
     }
 
+    // scripts/check-proxies.mjs sends them through nginx and HAProxy
+    it('what may be a body and may be a request is not answered as a request', async () => {
+      const { origin } = await serving
+      for (const method of ['GET', 'POST']) {
+        for (const [fields, body] of twoReadings) {
+          const head = `${method} /files/f HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`
+          const answer = await raw(origin, Buffer.from(behind + head + body, 'latin1'))
+          const [first, second = '', ...others] = statusesOf(answer)
+          const what = JSON.stringify(`${method} ${fields}`)
+          assert.equal(first, '200', what)
+          if (fields === chunkedAlone) {
+            // a file is sent without waiting for a body that nobody wanted
+            assert.match(second, /^(200|400|405)$/, what)
+            assert.ok(
+              others.every((status) => status === '400'),
+              `${what}: ${others}`
+            )
+          } else {
+            assert.match(second, /^(400|501)$/, what)
+            assert.deepEqual(others, [], what)
+          }
+          assert.ok(!answer.includes(smuggled), what)
+        }
+      }
+    })
+
     it('HTTP/0.9 without a version gets no file', async () => {
       const answer = await raw((await serving).origin, 'GET /files/f\r\n\r\n')
       assert.match(answer.toString('latin1'), /^HTTP\/1\.1 (400|505) /)
@@ -115,6 +144,46 @@ for (const fastPath of ['on', 'off']) {
       assert.deepEqual(await statuses(sized + last), ['200', '200'])
     })
   })
+}
+
+function statusesOf(answers: Buffer): string[] {
+  const found = answers.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3}) /g)
+  return [...found].map(([, status]) => status as string)
+}
+
+/**
+ * Fields and a body, where a reader that is mistaken in the fields takes the end of the body for another request. All
+ * are forbidden.
+ * @see RFC 9112, section 6.3 and 7.1
+ */
+function pairsWithTwoReadings(): [fields: string, body: string][] {
+  const inner = 'GET /files/smuggled HTTP/1.1\r\nHost: x\r\n\r\n'
+  const chunked = `0\r\n\r\n${inner}`
+  const length = `Content-Length: ${chunked.length}`
+  return [
+    [`${length}\r\nTransfer-Encoding: chunked`, chunked],
+    [`Transfer-Encoding: chunked\r\n${length}`, chunked],
+    ['Content-Length: 0\r\nTransfer-Encoding: chunked', chunked],
+    [`${length}\r\nTransfer-Encoding : chunked`, chunked],
+    [`${length}\r\nTransfer-Encoding: xchunked`, chunked],
+    [`${length}\r\nTransfer-Encoding:\tchunked`, chunked],
+    [`${length}\r\nTransfer-Encoding: \x0bchunked`, chunked],
+    [`${length}\r\nX: y\r\n Transfer-Encoding: chunked`, chunked],
+    [`${length}\r\nX: y\nTransfer-Encoding: chunked`, chunked],
+    [`${length}\r\nX: y\rTransfer-Encoding: chunked`, chunked],
+    ['Transfer-Encoding: chunked\r\nTransfer-Encoding: identity', chunked],
+    ['Transfer-Encoding: identity, chunked', chunked],
+    ['Transfer-Encoding: chunked, identity', chunked],
+    [`Content-Length: 0\r\nContent-Length: ${inner.length}`, inner],
+    [`Content-Length: ${inner.length}\r\nContent-Length: 0`, inner],
+    [`Content-Length: 0, ${inner.length}`, inner],
+    [`Content-Length: +${inner.length}`, inner],
+    [`Content-Length: 0x${inner.length.toString(16)}`, inner],
+    [`Content-Length : ${inner.length}`, inner],
+    [chunkedAlone, `0\n\n${inner}`],
+    [chunkedAlone, `0x0\r\n\r\n${inner}`],
+    [chunkedAlone, `1\r\nx\r\n-0\r\n\r\n${inner}`]
+  ]
 }
 
 /** Of a file that is there, with so many characters. */
