@@ -10,8 +10,10 @@ import { writeNow } from '../storage/native/non-blocking.ts'
 const mostBytesOfPiece = 4096
 // of one write on the thread pool: 256 KiB
 const mostPiecesOfWrite = 64
-// between two trials to write to a reader that is slow, while no new lines come
-const retryMs = 10
+// Lines are gathered before they are written, for so long or until there are so many bytes: to wake the reader, or a
+// thread of the pool, costs more than ten lines. A pipe takes 64 KiB at once, if it is empty.
+const gatherMs = 10
+const gatherBytes = 2 ** 15
 
 export interface LineWriterOptions {
   readonly fd: number
@@ -31,10 +33,12 @@ export class LineWriter {
   // of a piece that was begun and not taken whole
   #rest: Buffer | undefined
   #waitingBytes = 0
+  // that came after the last trial to write
+  #newBytes = 0
+  #timer: NodeJS.Timeout | undefined
   #isScheduled = false
   // on the thread pool
   #isWriting = false
-  #retry: NodeJS.Timeout | undefined
 
   constructor(options: LineWriterOptions) {
     this.#options = options
@@ -48,6 +52,7 @@ export class LineWriter {
       return
     }
     this.#waitingBytes += bytes
+    this.#newBytes += bytes
     const last = this.#pieces.length - 1
     if (last >= 0 && this.#lastPieceBytes + bytes <= mostBytesOfPiece) {
       this.#pieces[last] += line
@@ -56,7 +61,8 @@ export class LineWriter {
       this.#pieces.push(line)
       this.#lastPieceBytes = bytes
     }
-    this.#schedule()
+    if (this.#newBytes >= gatherBytes) this.#flushAfterTurn()
+    else this.#flushLater()
   }
 
   /** Writes what waits. @param timeoutMs after which what is left is dropped */
@@ -71,8 +77,11 @@ export class LineWriter {
     this.#rest = undefined
   }
 
-  // The lines of all answers of one turn of the event loop leave together.
-  #schedule(): void {
+  #flushLater(): void {
+    this.#timer ??= setTimeout(() => this.#flush(), gatherMs)
+  }
+
+  #flushAfterTurn(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
     setImmediate(() => {
@@ -82,6 +91,9 @@ export class LineWriter {
   }
 
   #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#newBytes = 0
     if (this.#options.isNonBlocking) this.#writeNow()
     else this.#writeOnThreadPool()
   }
@@ -96,14 +108,7 @@ export class LineWriter {
       isFull = count >= 0 && count < bytes.length
     }
     this.#pieces.splice(0, taken)
-    if (isFull) this.#tryLater()
-  }
-
-  #tryLater(): void {
-    this.#retry ??= setTimeout(() => {
-      this.#retry = undefined
-      this.#flush()
-    }, retryMs)
+    if (isFull) this.#flushLater()
   }
 
   #writeOnThreadPool(): void {
@@ -114,7 +119,8 @@ export class LineWriter {
     write(this.#options.fd, pieces, (error, count) => {
       this.#isWriting = false
       this.#account(pieces, error === null ? count : -1)
-      if (this.#waitingBytes > 0) this.#schedule()
+      if (this.#waitingBytes >= gatherBytes) this.#flush()
+      else if (this.#waitingBytes > 0) this.#flushLater()
     })
   }
 
