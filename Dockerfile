@@ -4,7 +4,8 @@
 #
 # The version of Node is exact. For an image that can be built again byte by byte, pin what the tags meant on the day
 # of the build, too (`docker buildx imagetools inspect node:24.21.0-bookworm` shows the digest):
-#   docker build --build-arg BUILD_IMAGE=node:24.21.0-bookworm@sha256:… --build-arg RUN_IMAGE=…-slim@sha256:… .
+#   docker build --build-arg BUILD_IMAGE=node:24.21.0-bookworm@sha256:… \
+#                --build-arg RUN_IMAGE=node:24.21.0-bookworm-slim@sha256:… .
 ARG BUILD_IMAGE=node:24.21.0-bookworm
 ARG RUN_IMAGE=node:24.21.0-bookworm-slim
 
