@@ -46,6 +46,7 @@ function pack() {
     'dist/main.js',
     'dist/plugin.js',
     'dist/plugin.d.ts',
+    'man/mmap-range-server.1',
     'sample/README.txt',
     'LICENSE',
     'README.md',

@@ -5,6 +5,12 @@ import { choicesOf, type Option, options } from './options.ts'
 export const shells = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof shells)[number]
 
+/** What may stand first in the place of a folder. */
+const commands = {
+  advise: 'say whether files should be mapped',
+  completion: 'print completions for a shell'
+}
+
 const rows: readonly Option[] = Object.values(options)
 
 /** A flag with its letter, of the table or not. */
@@ -36,8 +42,8 @@ function namesOf({ flag, short }: Pick<Flag, 'flag' | 'short'>): string[] {
 
 function bashScript(): string {
   const pattern = (row: Option) => namesOf(row).join('|')
-  const words = (list: readonly string[]) =>
-    `mapfile -t COMPREPLY < <(compgen -W '${list.join(' ')}' -- "$word"); return`
+  const found = (what: string) => `mapfile -t COMPREPLY < <(compgen ${what} -- "$word")`
+  const words = (list: readonly string[]) => `${found(`-W '${list.join(' ')}'`)}; return`
   const withWords = rows.filter((row) => choicesOf(row).length > 0)
   const withNothing = rows.filter((row) => choicesOf(row).length === 0 && !takesFolder(row))
   return [
@@ -48,6 +54,10 @@ function bashScript(): string {
     `  [[ "$previous" == "=" ]] && previous="\${COMP_WORDS[COMP_CWORD-2]}"`,
     `  [[ "$word" == "=" ]] && { previous="\${COMP_WORDS[COMP_CWORD-1]}"; word=; }`,
     '  COMPREPLY=()',
+    `  if (( COMP_CWORD > 1 )) && [[ "\${COMP_WORDS[1]}" == advise ]]; then`,
+    '    compopt -o filenames',
+    `    ${found('-f')}; return`,
+    '  fi',
     '  case "$previous" in',
     ...withWords.map((row) => `    ${pattern(row)}) ${words(choicesOf(row))} ;;`),
     `    ${withNothing.map(pattern).join('|')}) return ;;`,
@@ -57,7 +67,8 @@ function bashScript(): string {
     `    -*) ${words([...rows, ...otherFlags].flatMap(namesOf))} ;;`,
     '  esac',
     '  compopt -o filenames',
-    '  mapfile -t COMPREPLY < <(compgen -d -- "$word")',
+    `  ${found('-d')}`,
+    `  (( COMP_CWORD == 1 )) && COMPREPLY+=($(compgen -W '${Object.keys(commands).join(' ')}' -- "$word"))`,
     '}',
     `complete -F _mmap_range_server ${programName}`
   ].join('\n')
@@ -77,6 +88,11 @@ function zshScript(): string {
     `    compadd ${shells.join(' ')}`,
     '    return',
     '  fi',
+    '  if [[ $words[2] == advise && $CURRENT -gt 2 ]]; then',
+    '    _files',
+    '    return',
+    '  fi',
+    `  [[ $CURRENT -eq 2 ]] && compadd ${Object.keys(commands).join(' ')}`,
     '  _arguments -s -S \\',
     ...[...specs, ...otherFlags.map((row) => zshSpec(row, ''))].map((spec) => `    ${spec} \\`),
     "    '1:folder:_files -/'",
@@ -104,9 +120,11 @@ function zshText(text: string): string {
 function fishScript(): string {
   const command = `complete -c ${programName}`
   const isFirst = '-n __fish_is_first_token'
+  const after = (name: keyof typeof commands) => `__fish_seen_subcommand_from ${name}`
   const line = ({ flag, short, help }: Flag, values: string) => {
     const letter = short === undefined ? '' : ` -s ${short}`
-    return `${command} -l ${flag}${letter}${values} -d ${quote(help, "\\'")}`
+    const where = ` -n 'not ${after('advise')}'`
+    return `${command}${where} -l ${flag}${letter}${values} -d ${quote(help, "\\'")}`
   }
   const valuesOf = (row: Option) => {
     if (takesFolder(row)) return " -xa '(__fish_complete_directories)'"
@@ -117,8 +135,11 @@ function fishScript(): string {
     `# fish: ${programName} completion fish | source`,
     `${command} -f`,
     `${command} ${isFirst} -a '(__fish_complete_directories)'`,
-    `${command} ${isFirst} -a completion -d 'print completions for a shell'`,
-    `${command} -n '__fish_seen_subcommand_from completion' -a '${shells.join(' ')}'`,
+    ...Object.entries(commands).map(
+      ([name, help]) => `${command} ${isFirst} -a ${name} -d ${quote(help, "\\'")}`
+    ),
+    `${command} -n '${after('completion')}' -a '${shells.join(' ')}'`,
+    `${command} -n '${after('advise')}' -F`,
     ...rows.map((row) => line(row, valuesOf(row))),
     ...otherFlags.map((row) => line(row, ''))
   ].join('\n')

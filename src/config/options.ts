@@ -246,7 +246,7 @@ export const options = {
     group: 'common',
     value: 'N',
     default: 'none',
-    help: 'a second port for /metrics, /healthz, /readyz, /residency and /warm; 0: any free one',
+    help: 'a second port for the live page, /metrics, /healthz, /readyz, /residency and /warm; 0: any free one',
     parse: wordOr('none', () => undefined, integer(0, 65535))
   },
   opsHost: {

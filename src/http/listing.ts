@@ -209,9 +209,12 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] as string) // all are there
 }
 
-/** Control characters as pictures of them: a line feed in a name is no line feed in the page. */
+/**
+ * Control characters as pictures of them: a line feed in a name is no line feed in the page. Those that turn the
+ * direction of a text could make a name end in what it does not end in.
+ */
 function visible(text: string): string {
-  return text.replace(/\p{Cc}|[\u2028\u2029]/gu, (character) => {
+  return text.replace(/\p{Cc}|[\u2028-\u202e\u2066-\u2069]/gu, (character) => {
     const code = character.charCodeAt(0)
     if (code < 0x20) return String.fromCharCode(0x2400 + code)
     return code === 0x7f ? '\u2421' : '\ufffd'

@@ -68,7 +68,7 @@ export function logListening(
 ): void {
   const { mode, guard, workers, root } = config
   if (isForPeople(config)) {
-    if (log.isLevelEnabled('info')) process.stdout.write(startLines(config, url, opsUrl))
+    if (log.isLevelEnabled('info')) process.stdout.write(startLines(config, mapper, url, opsUrl))
     return
   }
   log.info({ url, opsUrl, mode, guard, mapper, workers, root }, 'listening')

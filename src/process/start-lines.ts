@@ -2,15 +2,19 @@
 import type { Config } from '../config/options.ts'
 import { packageVersion, sampleFolder } from '../config/package.ts'
 
-/** @returns lines, each with its line feed */
+/**
+ * @param mapper what maps files
+ * @returns lines, each with its line feed
+ */
 export function startLines(
   { mode, guard, workers, root }: Pick<Config, 'mode' | 'guard' | 'workers' | 'root'>,
+  mapper: string,
   url: string,
   opsUrl: string | undefined
 ): string {
   const isSample = root === sampleFolder
   const how = [
-    mode === 'mmap' ? `mmap, guard ${guard}` : mode,
+    mode === 'mmap' ? `mmap by ${mapper}, guard ${guard}` : mode,
     workers === 1 ? '1 process' : `${workers} processes`
   ]
   const facts: [name: string, value: string][] = [

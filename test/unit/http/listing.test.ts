@@ -66,6 +66,10 @@ describe('the listing as HTML', () => {
   })
 })
 
+it('a name cannot turn its own end around', () => {
+  assert.match(html('', file('a\u202egpj.exe')), /<bdi>a\ufffdgpj\.exe<\/bdi>/)
+})
+
 describe('the listing as JSON', () => {
   it('is that of nginx', () => {
     assert.deepEqual(JSON.parse([...listingJson([folder('a'), file('b"\n')])].join('')), [

@@ -42,10 +42,10 @@ describe('a log line for people', () => {
 describe('the lines at the start', () => {
   const config = { mode: 'mmap', guard: 'on', workers: 2, root: '/srv/data' } as const
   it('say where, what, how, and how it ends', () => {
-    const lines = startLines(config, 'http://127.0.0.1:1/files/', 'http://127.0.0.1:2')
+    const lines = startLines(config, 'koffi', 'http://127.0.0.1:1/files/', 'http://127.0.0.1:2')
     assert.match(lines, /^ {2}Address +http:\/\/127\.0\.0\.1:1\/files\/$/m)
     assert.match(lines, /^ {2}Folder +\/srv\/data$/m)
-    assert.match(lines, /^ {2}Mode +mmap, guard on, 2 processes$/m)
+    assert.match(lines, /^ {2}Mode +mmap by koffi, guard on, 2 processes$/m)
     assert.match(lines, /^ {2}Live page +http:\/\/127\.0\.0\.1:2\/$/m)
     assert.match(lines, /^ {2}Stop +Ctrl-C$/m)
     assert.doesNotMatch(lines, /curl/)
