@@ -33,7 +33,8 @@ new PerformanceObserver((list) => {
     document.body.dataset.bytes = `${bytes}`
     const source = serverTiming.find((timing) => timing.name === 'src')?.description ?? ''
     const row = table.insertRow()
-    for (const text of [name, `${encodedBodySize} bytes`, source, `${duration.toFixed(1)} ms`]) {
+    const file = name.slice(files.length + 1)
+    for (const text of [file, `${encodedBodySize} bytes`, source, `${duration.toFixed(1)} ms`]) {
       row.insertCell().textContent = text
     }
   }

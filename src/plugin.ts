@@ -174,6 +174,8 @@ class Sender {
   }
 
   send(reply: FastifyReply, path: string, { root }: SendRangeOptions = {}): void {
+    // such as a parameter that its route does not have
+    if (typeof path !== 'string') throw new TypeError('sendRange: the path must be a string')
     const given =
       root === undefined
         ? this.#give(this.#files.answers, reply, path)

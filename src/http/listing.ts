@@ -32,6 +32,11 @@ th,p{color:GrayText}
 th,td{padding:.2rem .5rem;border-bottom:1px solid color-mix(in srgb,CanvasText 12%,Canvas)}
 td:first-child{overflow-wrap:anywhere}
 td+td,th+th{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+@media(max-width:30rem){
+thead{display:none}
+tr{display:flex;flex-wrap:wrap;justify-content:space-between;border-bottom:1px solid color-mix(in srgb,CanvasText 12%,Canvas)}
+td{border:0}td:first-child{width:100%}td+td{color:GrayText;padding-top:0}
+}
 `
 
 /** For the HTML: nothing is loaded or run, and the one style is named by its hash. */

@@ -1,6 +1,8 @@
 /** The plugin in apps of Fastify: routes, hooks, errors, other plugins, TLS and HTTP/2, metrics, its end. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import fs from 'node:fs'
+import http from 'node:http'
 import http2 from 'node:http2'
 import https from 'node:https'
 import net from 'node:net'
@@ -436,6 +438,32 @@ describe('the plugin: the app around it', { timeout: 30_000 }, () => {
     assert.doesNotMatch(answer.payload, /nowhere/)
   })
 
+  it('sends nothing from outside the root, nor by what is no path', async (t) => {
+    const root = folder(t)
+    fs.writeFileSync(path.join(root, '..', `${path.basename(root)}.txt`), 'outside')
+    t.after(() => fs.rmSync(`${root}.txt`))
+    for (const [name, status] of [
+      [`../${path.basename(root)}.txt`, 404],
+      [`${root}.txt`, 404],
+      ['a\0', 404],
+      [undefined, 500]
+    ] as const) {
+      const app = await appOf(t, { root })
+      app.get('/own', (_request, reply) => reply.sendRange(name as string))
+      const answer = await app.inject('/own')
+      assert.equal(answer.statusCode, status, `${name}`)
+      assert.doesNotMatch(answer.payload, /outside|Cannot read/)
+    }
+  })
+
+  it('cannot be registered twice with one prefix', async (t) => {
+    const app = await appOf(t)
+    await assert.rejects(
+      async () => app.register(mmapRanges, { root: folder(t) }),
+      (error: NodeJS.ErrnoException) => error.code === 'FST_ERR_DUPLICATED_ROUTE'
+    )
+  })
+
   it('works with @fastify/bearer-auth', async (t) => {
     const app = closing(t, fastify())
     await app.register(bearerAuth, { keys: new Set(['secret']) })
@@ -463,6 +491,24 @@ describe('the plugin: the app around it', { timeout: 30_000 }, () => {
       assert.equal(answer.headers['x-ratelimit-remaining'], remaining)
       assert.equal(answer.body.equals(small), status === 200)
     }
+  })
+
+  it('sends what has begun to its end when the app is closed', async (t) => {
+    const root = folder(t)
+    const file = path.join(root, 'longer.bin')
+    const length = 64 * 2 ** 20
+    fs.writeFileSync(file, '')
+    fs.truncateSync(file, length)
+    makeOld(file)
+    const app = await appOf(t, { root })
+    const request = http.get(`${await listening(app)}/files/longer.bin`, { agent: false })
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+    const closed = app.close()
+    let received = 0
+    for await (const chunk of response) received += (chunk as Buffer).length
+    assert.equal(received, length)
+    await closed
+    assert.equal(descriptors(file), 0)
   })
 
   it('releases everything when the app is closed', async (t) => {
