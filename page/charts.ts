@@ -37,7 +37,7 @@ const charts: readonly Chart[] = [
     title: 'Answers',
     unit: 'per second, by source',
     explains:
-      'Where the bytes of each answer came from. Mapped: the kernel copied them from memory to the socket. Read: at least a part was not in memory, or not safe to map, and was read by a thread. None: an answer without a body.',
+      'Where the bytes of each answer came from. Mapped: the kernel copied them from memory to the socket. Read: at least a part was not in memory, or not safe to map, and was read by a thread. Mixed: some windows of it so, some so. No body: such as 304, or an answer to HEAD.',
     lines: [
       { key: 'mapped', label: 'mapped', colour: 'mapped' },
       { key: 'read', label: 'read', colour: 'read' },
@@ -161,12 +161,16 @@ export class Charts {
   /** what is shown while it is paused */
   #held: { times: number[]; points: Point[] } | undefined
   #isStale = true
+  /** the point that the keyboard has chosen */
+  #at: number | undefined
 
   constructor(series: Series) {
     this.#series = series
     const grid = byId('charts')
     this.#drawn = charts.map((chart) => this.#frame(chart, grid))
     this.#isSeen = watchSight(grid, () => this.draw())
+    grid.addEventListener('keydown', (event) => this.#key(event))
+    grid.addEventListener('blur', () => this.#pointAt(undefined))
     const button = byId<HTMLButtonElement>('pause')
     button.addEventListener('click', () => {
       this.#isPaused = !this.#isPaused
@@ -221,6 +225,33 @@ export class Charts {
       })
       if (drawn.plot.cursor.idx == null) showValues(drawn, data, undefined)
       summarise(drawn, data)
+    }
+  }
+
+  /** The arrow keys read what the pointer reads. */
+  #key(event: KeyboardEvent): void {
+    if (event.target !== event.currentTarget) return
+    const { times } = this.#held ?? this.#series
+    const last = times.length - 1
+    const places: Readonly<Record<string, number>> = {
+      ArrowLeft: Math.max(0, Math.min(last, this.#at ?? times.length) - 1),
+      ArrowRight: Math.min(last, (this.#at ?? last) + 1),
+      Home: 0,
+      End: last
+    }
+    const place = places[event.key]
+    if (place === undefined || last < 0) return
+    event.preventDefault()
+    this.#pointAt(place)
+  }
+
+  /** @param place of a point; undefined: at none, which shows the last */
+  #pointAt(place: number | undefined): void {
+    this.#at = place
+    const time = place === undefined ? undefined : (this.#held ?? this.#series).times[place]
+    for (const { plot } of this.#drawn) {
+      const left = time === undefined ? -10 : plot?.valToPos(time, 'x')
+      if (left !== undefined) plot?.setCursor({ left, top: 0 }, true)
     }
   }
 
@@ -326,7 +357,8 @@ function plotOf(drawn: Drawn, data: uPlot.AlignedData): uPlot {
     {
       width: box.clientWidth,
       height,
-      padding: [8, 8, 0, 0],
+      // the last time of the axis is written out, and none touches the lowest value
+      padding: [8, 28, 0, 0],
       legend: { show: false },
       cursor: {
         sync: { key: 'time' },
@@ -339,7 +371,7 @@ function plotOf(drawn: Drawn, data: uPlot.AlignedData): uPlot {
         y: { auto: false, ...(chart.isLogarithmic === true && { distr: 3, log: 10 }) }
       },
       axes: [
-        { ...axis, space: 72, size: 28, values: (_plot, times) => times.map(clockOf) },
+        { ...axis, space: 60, size: 30, gap: 9, values: (_plot, times) => times.map(clockOf) },
         {
           ...axis,
           size: 68,

@@ -61,6 +61,32 @@ export function onTheme(change: () => void): void {
   contrast.addEventListener('change', change)
 }
 
+const leastGapPx = 12
+
+/** An explanation stays inside the window; it closes with Escape, and when a person goes on elsewhere. */
+export function watchExplanations(): void {
+  const close = (but: EventTarget | null) => {
+    for (const details of document.querySelectorAll<HTMLDetailsElement>('details.why[open]')) {
+      if (!(but instanceof Node && details.contains(but))) details.open = false
+    }
+  }
+  document.addEventListener('pointerdown', ({ target }) => close(target))
+  document.addEventListener('focusin', ({ target }) => close(target))
+  document.addEventListener('keydown', ({ key }) => {
+    if (key === 'Escape') close(null)
+  })
+  const fitIn = ({ target }: Event) => {
+    const text = target instanceof HTMLDetailsElement && target.open && target.querySelector('p')
+    if (!text) return
+    text.style.translate = ''
+    const { right } = text.getBoundingClientRect()
+    const over = right + leastGapPx - document.documentElement.clientWidth
+    if (over > 0) text.style.translate = `${-over}px`
+  }
+  // it does not bubble
+  document.addEventListener('toggle', fitIn, { capture: true })
+}
+
 const calm = matchMedia('(prefers-reduced-motion: reduce)')
 
 export function wantsLessMotion(): boolean {

@@ -9,7 +9,7 @@ import { fit } from './strip.ts'
 
 const refreshMs = 1000
 // The whole file is looked at, which takes the event loop's time: most of the time nothing is asked.
-const restPerAnswer = 20
+const restPerAnswer = 50
 const mostCells = 1024
 const hottestShown = 5
 // What is warmed with one request: small enough for a progress that moves, and never more than this at a time.

@@ -131,12 +131,10 @@ export class Files {
       this.#fill(row, file)
     }
     byId('files-empty').hidden = total > 0
-    const last = Math.min(total, this.#offset + rows.length)
-    const which = total === 0 ? 'no files' : `${format.range(this.#offset + 1, last)} of`
-    const more = state === 'walking' ? ', still looking' : state === 'truncated' ? ', and more' : ''
+    setText(byId('files-empty'), this.#search === '' ? 'There is none yet.' : 'No file matches.')
     setText(
       byId('files-count'),
-      total === 0 ? which : `${which} ${format.whole(total)} files${more}`
+      countOf(this.#offset + 1, this.#offset + rows.length, total, state)
     )
     byId<HTMLButtonElement>('files-previous').disabled = this.#offset === 0
     byId<HTMLButtonElement>('files-next').disabled = this.#offset + this.#limit >= this.#total
@@ -178,6 +176,15 @@ export class Files {
     row.strip.canvas.setAttribute('aria-label', told.long)
     row.strip.update(file.cells, file.trusted, file.size, file.recent)
   }
+}
+
+/** @param first, last rows that are shown, counted from 1 */
+function countOf(first: number, last: number, total: number, state: string): string {
+  const more = state === 'walking' ? ', still looking' : state === 'truncated' ? ', and more' : ''
+  if (total === 0) return `no files${more}`
+  if (total === 1) return `1 file${more}`
+  const which = first > last ? 'none' : format.range(first, Math.min(last, total))
+  return `${which} of ${format.whole(total)} files${more}`
 }
 
 function mark(element: HTMLElement, isSelected: boolean): void {

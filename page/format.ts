@@ -35,7 +35,8 @@ export function count(value: number): string {
 function digits(value: number, hasFraction: boolean): string {
   const size = Math.abs(value)
   if (!hasFraction || Number.isInteger(value) || size >= 100) return String(Math.round(value))
-  return value.toFixed(size >= 10 ? 1 : size >= 1 ? 1 : 2)
+  if (size >= 1) return value.toFixed(1)
+  return String(Number(value.toFixed(2)))
 }
 
 /** @param value milliseconds @returns in µs, ms, s or min */

@@ -1,10 +1,11 @@
 /** The live page, put together. */
 import type { LiveEvent } from '../src/metrics/live-types.ts'
-import { type Connection, listen, setTokenPrompt } from './api.ts'
+import { listen, setTokenPrompt } from './api.ts'
 import { Charts } from './charts.ts'
-import { byId, setText } from './dom.ts'
+import { byId, setText, watchExplanations } from './dom.ts'
 import { FilePanel } from './file.ts'
 import { Files } from './files.ts'
+import { clock } from './format.ts'
 import { Now } from './now.ts'
 import { Series } from './series.ts'
 import { Slow } from './slow.ts'
@@ -12,6 +13,7 @@ import { askForToken } from './token.ts'
 import { Try } from './try.ts'
 
 setTokenPrompt(askForToken)
+watchExplanations()
 
 const series = new Series()
 const now = new Now()
@@ -34,13 +36,11 @@ const panel = new FilePanel({
   }
 })
 
-const words: Readonly<Record<Connection, string>> = {
-  connecting: 'connecting',
-  live: 'live',
-  lost: 'no answer, trying again'
-}
+/** of the last event, milliseconds since the epoch */
+let shownAt: number | undefined
 
 function show(event: LiveEvent): void {
+  shownAt = event.at
   const isNew = series.add(event)
   now.update(event)
   slow.update(event)
@@ -51,5 +51,11 @@ void listen(show, (connection) => {
   // the state of before is kept while it connects again, so that nothing flickers
   if (connection === 'connecting' && byId('connection').dataset.connection === 'lost') return
   byId('connection').dataset.connection = connection
-  setText(byId('connection-text'), words[connection])
+  if (connection === 'lost') now.doubt()
+  setText(byId('connection-text'), connection === 'lost' ? lostSince() : connection)
 })
+
+function lostSince(): string {
+  const since = shownAt === undefined ? '' : ` since ${clock(shownAt)}`
+  return `no answer${since}, trying again`
+}

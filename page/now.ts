@@ -4,6 +4,13 @@ import { byId, setText } from './dom.ts'
 import * as format from './format.ts'
 
 export class Now {
+  /** There is no answer: the numbers stay, but whether it is ready nobody knows. */
+  doubt(): void {
+    byId('state').dataset.state = 'unknown'
+    setText(byId('state-text'), 'unknown')
+    set('readiness', 'unknown')
+  }
+
   update({ about, at, notReady, processes, cgroup, gauges, totals }: LiveEvent): void {
     const state = byId('state')
     state.dataset.state = notReady === null ? 'ready' : 'waiting'
@@ -23,7 +30,7 @@ export class Now {
     set('mapped', format.bytes(gauges.mappedBytes))
     set(
       'memory',
-      `${format.bytes(gauges.memoryBytes)}, of it ${format.bytes(gauges.ownMemoryBytes)} of its own`
+      `${format.bytes(gauges.memoryBytes)}, ${format.bytes(gauges.ownMemoryBytes)} of it private`
     )
     set('buffers', `${format.bytes(gauges.bufferedBytes)}; ${gauges.waitingReads} reads wait`)
     const { answers } = totals
@@ -34,7 +41,7 @@ export class Now {
     if (cgroup === null) return
     const limit =
       cgroup.limitBytes === null ? 'no limit' : `limit ${format.bytes(cgroup.limitBytes)}`
-    const files = `of it ${format.bytes(cgroup.fileBytes)} pages of files`
+    const files = `${format.bytes(cgroup.fileBytes)} of it pages of files`
     set('cgroup', `${format.bytes(cgroup.usedBytes)}, ${files}; ${limit}`)
     const meter = byId<HTMLMeterElement>('cgroup-meter')
     meter.hidden = cgroup.limitBytes === null

@@ -77,7 +77,7 @@ function cardOf(name: keyof typeof titles, tried: Tried, staysBytes: number | nu
         ? []
         : fact('In the service', `${format.ms(timing.ttfb)} to its headers`)),
       ...(timing.src === undefined ? [] : fact('Source', timing.src)),
-      ...(timing.win === undefined ? [] : fact('Windows', timing.win)),
+      ...(timing.win === undefined ? [] : fact('First window', timing.win)),
       ...(timing.flt === undefined ? [] : fact('Page faults', timing.flt)),
       ...(timing.open === undefined ? [] : fact('Opening', format.ms(timing.open))),
       ...fact('Body', `${format.whole(tried.length)} bytes`),
