@@ -14,6 +14,8 @@ export interface ReplayJob {
   readonly connections: number
   /** after the warm-up */
   readonly seconds: number
+  /** the files are not in memory, and the warm-up must leave them so */
+  readonly isCold: boolean
 }
 
 /** Of the time after the warm-up. */
@@ -32,12 +34,22 @@ export interface ReplayResult {
 }
 
 // compilers of both sides are busy until then
-const warmUpMs = 500
+const usualWarmUpMs = 500
 // a server that has stopped answering ends the replay
 const timeoutMs = 30_000
 
-/** @throws Error when a connection cannot be made, or no answer comes for 30 seconds */
-export function replay(job: ReplayJob): Promise<ReplayResult> {
+/**
+ * @param warm is awaited between the warm-up of cold files, which asks for one byte only, and what is measured
+ * @throws Error when a connection cannot be made, or no answer comes for 30 seconds
+ */
+export async function replay(job: ReplayJob, warm: () => Promise<void>): Promise<ReplayResult> {
+  if (!job.isCold) return run(job, usualWarmUpMs)
+  await run({ ...job, requests: [[0, 'bytes=0-0']], seconds: usualWarmUpMs / 1000 }, 0)
+  await warm()
+  return run(job, 0)
+}
+
+function run(job: ReplayJob, warmUpMs: number): Promise<ReplayResult> {
   // µs
   const latency = createHistogram({ lowest: 1, highest: 120_000_000, figures: 3 })
   const counts = { requests: 0, bytes: 0, failures: 0, withWarmUp: 0 }

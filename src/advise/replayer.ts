@@ -2,7 +2,12 @@
 import { type ReplayJob, replay } from './replay.ts'
 
 process.once('message', (job: ReplayJob) => {
-  replay(job).then(
+  const warm = () =>
+    new Promise<void>((resolve) => {
+      process.once('message', () => resolve())
+      process.send?.({ isWarm: true })
+    })
+  replay(job, warm).then(
     (result) => process.send?.({ result }, () => process.exit(0)),
     (error: Error) => process.send?.({ error: error.message }, () => process.exit(1))
   )

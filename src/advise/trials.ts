@@ -68,13 +68,18 @@ export async function runTrial(
   try {
     server = await startMode(mode, { root: folder.root, workers: undefined, limit })
     const { pathname: base, port } = new URL(server.filesUrl)
-    const before = await usageOf(server)
-    const result = await replayInProcess({
+    let before = await usageOf(server)
+    const job = {
       port: Number(port),
       targets: folder.names.map((name) => base + encodeURIComponent(name)),
       requests,
       connections,
-      seconds
+      seconds,
+      isCold: state === 'cold'
+    }
+    const current = server
+    const result = await replayInProcess(job, async () => {
+      before = await usageOf(current)
     })
     const used = difference(before, await usageOf(server))
     const cpuSeconds =
@@ -112,11 +117,20 @@ function startMode(mode: Mode, start: Start): Promise<Server> {
   return startOther(mode.name, start, (place) => nginxCommand(place, { sendfile: 'off', aio }))
 }
 
-function replayInProcess(job: ReplayJob): Promise<ReplayResult> {
+/** What the process that replays sends: that the warm-up is over, and at the end one of the others. */
+interface Message {
+  readonly isWarm?: true
+  readonly result?: ReplayResult
+  readonly error?: string
+}
+
+/** @param onWarm runs between a warm-up that spares the files and what is measured */
+function replayInProcess(job: ReplayJob, onWarm: () => Promise<void>): Promise<ReplayResult> {
   return new Promise((resolve, reject) => {
     const child = launchLoad(path.join(__dirname, 'replayer.js'))
-    child.once('message', ({ result, error }: { result?: ReplayResult; error?: string }) => {
-      if (result === undefined) reject(new Error(`the replay failed: ${error}`))
+    child.on('message', ({ isWarm, result, error }: Message) => {
+      if (isWarm) onWarm().then(() => child.send('go'), reject)
+      else if (result === undefined) reject(new Error(`the replay failed: ${error}`))
       else resolve(result)
     })
     child.once('error', reject)
