@@ -9,6 +9,7 @@ const MiB = 2 ** 20
 // of the small files the size of each
 const sizes = { main: 256 * MiB, large: 768 * MiB, shrinking: 64 * MiB, small: 16 * 1024 } as const
 const smallFileCount = 20_000
+const warmUpBytes = 8 * MiB
 
 export interface Data {
   /** the folder that is served, to be removed */
@@ -16,6 +17,8 @@ export interface Data {
   /** of `small` those of each file */
   readonly bytes: Readonly<Record<Scenario['file'], number>>
   readonly smallFiles: number
+  /** in memory, to warm servers up without touching what is cold */
+  readonly warmUp: { readonly name: string; readonly bytes: number }
 }
 
 export function fileOf({ root }: Data, file: Scenario['file']): string {
@@ -51,7 +54,7 @@ export function makeData(
     large: needsLarge ? sizes.large : 0
   }
   if (bytes.main < MiB) throw new Error('the file is too small: at least 1 MiB is needed')
-  const wanted = bytes.main + bytes.large + bytes.shrinking + smallFiles * bytes.small
+  const wanted = bytes.main + bytes.large + bytes.shrinking + smallFiles * bytes.small + warmUpBytes
   const { bavail, bsize } = fs.statfsSync(parent)
   if (bavail * bsize < wanted * 1.1) {
     const inMiB = (count: number) => Math.round(count / MiB)
@@ -59,13 +62,15 @@ export function makeData(
       `too little room for data: ${inMiB(wanted * 1.1)} MiB are needed and ${inMiB(bavail * bsize)} MiB are free (--data DIR: another place)`
     )
   }
-  const data = { root: fs.mkdtempSync(path.join(parent, 'load-data-')), bytes, smallFiles }
+  const root = fs.mkdtempSync(path.join(parent, 'load-data-'))
+  const data = { root, bytes, smallFiles, warmUp: { name: 'warm-up.bin', bytes: warmUpBytes } }
   try {
     const main = fileOf(data, 'main')
     if (file === undefined) fillRandom(main, bytes.main)
     else linkOrCopy(file, main)
     if (needsLarge) fillRandom(fileOf(data, 'large'), bytes.large)
     makeSmall(data)
+    fillRandom(path.join(root, data.warmUp.name), warmUpBytes)
     return data
   } catch (error) {
     removeData(data)

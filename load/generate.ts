@@ -5,6 +5,8 @@ import type { Job, LoadResult, Progress } from './job.ts'
 
 /** What a generator sends: what it sees meanwhile, and at the end one of the others. */
 interface Message {
+  /** the measured part begins when it is told to */
+  readonly isWarm?: true
   readonly progress?: Progress
   readonly result?: LoadResult
   readonly error?: string
@@ -12,16 +14,19 @@ interface Message {
 
 /**
  * @param tell hears of the load while it runs
+ * @param onWarm runs between a warm-up on another file and what is measured
  * @throws Error when it could not be made; answers that fail are counted
  */
 export function generate(
   job: Job,
-  tell: (progress: Progress) => void = () => {}
+  tell: (progress: Progress) => void = () => {},
+  onWarm: () => Promise<void> = async () => {}
 ): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
     const child = launchLoad(path.join(__dirname, 'generator.js'))
-    child.on('message', ({ progress, result, error }: Message) => {
-      if (progress !== undefined) tell(progress)
+    child.on('message', ({ isWarm, progress, result, error }: Message) => {
+      if (isWarm) onWarm().then(() => child.send('go'), reject)
+      else if (progress !== undefined) tell(progress)
       else if (result === undefined) reject(new Error(`the load failed: ${error}`))
       else resolve(result)
     })

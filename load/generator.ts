@@ -3,7 +3,12 @@ import { drive } from './drive.ts'
 import type { Job } from './job.ts'
 
 process.once('message', (job: Job) => {
-  drive(job, (progress) => process.send?.({ progress })).then(
+  const warm = () =>
+    new Promise<void>((resolve) => {
+      process.once('message', () => resolve())
+      process.send?.({ isWarm: true })
+    })
+  drive(job, (progress) => process.send?.({ progress }), warm).then(
     (result) => process.send?.({ result }, () => process.exit(0)),
     (error: unknown) => process.send?.({ error: String(error) }, () => process.exit(1))
   )

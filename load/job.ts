@@ -12,6 +12,9 @@ export interface Job {
   /** whether answers are sampled and compared; to compare what is to stay cold would warm it */
   readonly isSampled: boolean
   readonly load: Load
+  /** of a load that asks for each range once: a file in memory for the warm-up, which must not touch the other */
+  readonly warmUp: { readonly url: string; readonly fileBytes: number } | undefined
+  /** at the most, where each range is asked for once */
   readonly seconds: number
   readonly seed: number
 }
@@ -23,6 +26,8 @@ export interface LoadResult {
   readonly seconds: number
   /** with those of the warm-up: what the server's counters saw */
   readonly requestsWithWarmUp: number
+  readonly bytesWithWarmUp: number
+  readonly secondsWithWarmUp: number
   readonly failures: number
   /** of the process that made the load, as a share of one CPU: near 1, it is what was measured */
   readonly generatorCpuShare: number

@@ -1,5 +1,6 @@
 /** Where it was measured, without which figures mean nothing. */
 import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
 import os from 'node:os'
 import { projectFolder, projectVersion } from './project.ts'
 
@@ -15,6 +16,7 @@ export function machine(folder: string) {
     cpus: os.cpus().length,
     memoryBytes: os.totalmem(),
     fileSystem: fileSystemOf(folder),
+    readAheadKiB: readAheadOf(folder),
     node: process.version,
     version: projectVersion(),
     commit: commit()
@@ -27,6 +29,16 @@ function commit(): string | undefined {
 
 function fileSystemOf(folder: string): string | undefined {
   return firstLine('stat', ['-f', '-c', '%T', folder])
+}
+
+/** How far the kernel reads around a page fault, or ahead of a read. @see sysfs-class-bdi, read_ahead_kb */
+function readAheadOf(folder: string): number | undefined {
+  const device = firstLine('stat', ['-c', '%Hd:%Ld', folder])
+  try {
+    return Number(fs.readFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, 'latin1'))
+  } catch {
+    return undefined
+  }
 }
 
 function firstLine(program: string, args: string[]): string | undefined {

@@ -5,16 +5,18 @@ import { LeftOut } from '#src/advise/left-out.ts'
 import type { Mode } from '#src/advise/modes.ts'
 import { killAll, pinning } from '#src/advise/processes.ts'
 import { assertAutocannon } from './autocannon.ts'
+import { claims } from './claims.ts'
 import { compareLines, readRun } from './compare.ts'
 import { type Data, makeData, removeData } from './data.ts'
 import type { Progress } from './job.ts'
 import { type Live, startLive } from './live.ts'
 import { machine } from './machine.ts'
-import { help, type Options, readCommand, UsageError } from './options.ts'
+import { type Command, help, type Options, readCommand, UsageError } from './options.ts'
 import { type Report, tellReport } from './report.ts'
 import type { Scenario } from './scenarios.ts'
 import { runLocalTrial, runRemoteTrial, sizeOf, type Trial, type TrialSettings } from './trial.ts'
-import { writeReport } from './write-report.ts'
+import { trialPage } from './trial-page.ts'
+import { readClaim, writeClaim, writeReport } from './write-report.ts'
 import { checkGenerator, type GeneratorCheck, isForWrk } from './wrk.ts'
 
 let data: Data | undefined
@@ -61,12 +63,40 @@ async function main(): Promise<number> {
         `${compareLines(readRun(command.before), readRun(command.after)).join('\n')}\n`
       )
       return 0
-    case 'measure':
-      return measure(command.options)
+    case 'measure': {
+      const { options } = command
+      return measure(options, (report) => writeReport(report, options))
+    }
+    case 'trial':
+      return tryClaims(command)
   }
 }
 
-async function measure(options: Options): Promise<number> {
+/** One after the other, each with data of its own. */
+async function tryClaims({ runs, docs }: Extract<Command, { kind: 'trial' }>): Promise<number> {
+  let status = 0
+  for (const { claim, options } of runs) {
+    say(`claim: ${claim.title}`)
+    const write = (report: Report) => [writeClaim(options.out, claim.name, report)]
+    status = Math.max(status, await measure(options, write))
+    keep()
+    keep = () => {}
+    if (data !== undefined) removeData(data)
+  }
+  const out = runs[0]?.options.out
+  if (docs === undefined || out === undefined) return status
+  const tried = claims.map((claim) => ({ claim, report: readClaim(out, claim.name) }))
+  const file = path.join(docs, 'mmap-on-trial.md')
+  fs.writeFileSync(file, trialPage(tried))
+  say(`written: ${path.relative('.', file)}`)
+  return status
+}
+
+/** @param write is called at the end, however it comes; returns the names of files */
+async function measure(
+  options: Options,
+  write: (report: Report) => readonly string[]
+): Promise<number> {
   assertAutocannon()
   const results: Results = { trials: [], skipped: [], generatorChecks: [] }
   const run = options.isRemote ? await prepareRemote(options) : prepareLocal(options)
@@ -89,7 +119,7 @@ async function measure(options: Options): Promise<number> {
   })
   keep = () => {
     if (results.trials.length === 0) return
-    for (const file of writeReport(report(), options)) say(`written: ${file}`)
+    for (const file of write(report())) say(`written: ${file}`)
   }
   await runAll(options, run, results)
   process.stdout.write(`\n${tellReport(report())}\n`)
@@ -122,13 +152,10 @@ async function prepareRemote({ modes, file }: Options): Promise<Run> {
 }
 
 async function runAll(options: Options, run: Run, results: Results): Promise<void> {
-  const { rounds, scenarios, seconds, seed, checksGenerator } = options
+  const { rounds, scenarios, modes, seconds, seed, checksGenerator } = options
   const { trials, skipped, generatorChecks } = results
-  const modesOf = ({ withPeers }: Scenario) =>
-    options.modes.filter(({ url, args }) => withPeers || url !== undefined || args !== undefined)
   const checked = checksGenerator && data !== undefined ? scenarios.filter(isForWrk) : []
-  const total =
-    rounds * [...scenarios, ...checked].reduce((sum, each) => sum + modesOf(each).length, 0)
+  const total = rounds * (scenarios.length + checked.length) * modes.length
   live = startLive(process.stderr)
   let done = 0
   const attempt = async (what: string, names: readonly string[], work: () => Promise<string>) => {
@@ -146,7 +173,7 @@ async function runAll(options: Options, run: Run, results: Results): Promise<voi
   for (let round = 0; round < rounds; round++) {
     const settings = { seconds, seed, round, tell: (progress: Progress) => live?.tell(progress) }
     for (const scenario of scenarios) {
-      for (const mode of inTurn(modesOf(scenario), round)) {
+      for (const mode of inTurn(modes, round)) {
         await attempt(`${scenario.name}, ${mode.name}`, [scenario.name, mode.name], async () => {
           let trial = await run(scenario, mode, settings)
           // some machines reclaim memory by themselves, in the middle of a trial
@@ -160,7 +187,7 @@ async function runAll(options: Options, run: Run, results: Results): Promise<voi
       }
       if (!checked.includes(scenario) || data === undefined) continue
       const files = data
-      for (const mode of inTurn(modesOf(scenario), round)) {
+      for (const mode of inTurn(modes, round)) {
         const names = ['wrk', scenario.name, mode.name]
         await attempt(`${scenario.name}, ${mode.name}, wrk`, names, async () => {
           generatorChecks.push(await checkGenerator(scenario, mode, files, settings))
@@ -181,7 +208,10 @@ function inTurn(modes: readonly Mode[], round: number): Mode[] {
 /** Says what makes the run worthless. */
 function isSound(trials: readonly Trial[]): boolean {
   const wrong = trials.filter(({ result }) => result.wrongBytes > 0)
-  const dead = trials.filter(({ isAliveAfter }) => !isAliveAfter)
+  // the textbook way may die: it is measured to show that
+  const dead = trials.filter(
+    ({ isAliveAfter, mode }) => !isAliveAfter && !mode.startsWith('textbook')
+  )
   for (const { mode, scenario } of wrong) say(`WRONG BYTES: ${scenario}, ${mode}`)
   for (const { mode, scenario } of dead) say(`ANSWERED NO MORE: ${scenario}, ${mode}`)
   return wrong.length + dead.length === 0

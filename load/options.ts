@@ -4,6 +4,7 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Mode } from '#src/advise/modes.ts'
 import { ownModes } from '#src/advise/service.ts'
+import { type Claim, claims } from './claims.ts'
 import { installedPeers, textbookModes } from './peers.ts'
 import { projectFolder } from './project.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
@@ -31,6 +32,13 @@ export type Command =
   | { readonly kind: 'help' }
   | { readonly kind: 'compare'; readonly before: string; readonly after: string }
   | { readonly kind: 'measure'; readonly options: Options }
+  | {
+      readonly kind: 'trial'
+      /** each with what it needs */
+      readonly runs: readonly { readonly claim: Claim; readonly options: Options }[]
+      /** where mmap-on-trial.md is written; undefined: nowhere */
+      readonly docs: string | undefined
+    }
 
 /** A value that cannot be used, in words for the user. */
 export class UsageError extends Error {}
@@ -49,7 +57,7 @@ Measures the modes of the service, and other servers that are installed, side by
   --mode NAME         only this one; may be repeated
   --url URL           a file on a server that runs already, instead of starting any; may be repeated
   --rounds N          how often each pair of scenario and mode is measured (5; --quick: 1)
-  --seconds N         of one trial (2)
+  --seconds N         of one trial (2; of a claim 1)
   --seed N            of the ranges that are asked for (1)
   --file PATH         measure this file instead of one of random bytes; with --url: what to compare with
   --data DIR          where data is made, and removed again; on a disk, not in memory (load/)
@@ -57,6 +65,9 @@ Measures the modes of the service, and other servers that are installed, side by
   --docs DIR          the report as results.md with pictures too, there; and the main table in
                       the README.md beside that folder, between its marks
   --wrk               the load generator against wrk too, where that is installed
+  --claim NAME        what is said about mmap, tried: the scenarios and modes of this claim; may be repeated.
+                      What was measured last of each is kept in OUT/claims
+  --trial DIR         all claims, or those that are named; and mmap-on-trial.md there, from all that is kept
   --compare BEFORE AFTER
                       two results.json side by side, instead of measuring
   --help              this
@@ -65,7 +76,10 @@ Modes:
 ${[...modes, ...onlyNamed].map(({ name, says }) => `  ${name.padEnd(22)}${says}`).join('\n')}
 
 Scenarios:
-${scenarios.map(({ name, says, runs }) => `  ${(name + mark[runs]).padEnd(22)}${says}`).join('\n')}`
+${scenarios.map(({ name, says, runs }) => `  ${(name + mark[runs]).padEnd(22)}${says}`).join('\n')}
+
+Claims:
+${claims.map(({ name, title }) => `  ${name.padEnd(22)}${title}`).join('\n')}`
 }
 
 /** @throws UsageError */
@@ -81,7 +95,25 @@ export function readCommand(args: string[]): Command {
     throw new UsageError('--compare: it takes two files, --compare before.json after.json')
   }
   if (after !== undefined) throw new UsageError(`${after}: not an option (see --help)`)
-  return { kind: 'measure', options: readOptions(values) }
+  const options = readOptions(values)
+  if (values.claim === undefined && values.trial === undefined) return { kind: 'measure', options }
+  return { kind: 'trial', runs: claimRuns(values, options), docs: folder(values.trial, 'trial') }
+}
+
+function claimRuns(values: ReturnType<typeof parse>['values'], options: Options) {
+  const chosen = values.claim?.map((name) => named('claim', name, claims)) ?? claims
+  const ofClaims = [values.scenario, values.mode, values.url].some((each) => each !== undefined)
+  if (ofClaims) throw new UsageError('--claim, --trial: a claim has scenarios and modes of its own')
+  const all = [...ownModes, ...installedPeers(), ...textbookModes()]
+  return chosen.map((claim) => ({
+    claim,
+    options: {
+      ...options,
+      seconds: values.seconds === undefined ? 1 : options.seconds,
+      scenarios: claim.scenarios.map((name) => named('scenario', name, scenarios)),
+      modes: claim.modes.flatMap((name) => all.find((mode) => mode.name === name) ?? [])
+    }
+  }))
 }
 
 function readOptions(values: ReturnType<typeof parse>['values']): Options {
@@ -127,6 +159,8 @@ function parse(args: string[]) {
         out: { type: 'string' },
         docs: { type: 'string' },
         wrk: { type: 'boolean' },
+        claim: { type: 'string', multiple: true },
+        trial: { type: 'string' },
         compare: { type: 'string' }
       }
     })

@@ -141,6 +141,7 @@ export function facts({ machine, settings, trials }: Report): [string, string][]
       `${machine.cpus} × ${machine.cpu}, ${MiB(machine.memoryBytes)}, ${machine.architecture}`
     ],
     ['kernel, file system', `${machine.kernel}, ${machine.fileSystem ?? 'unknown'}`],
+    ['readahead of its device', readAhead(machine.readAheadKiB)],
     ['Node', machine.node],
     ['version', `${machine.version}, ${machine.commit ?? 'no commit'}`],
     ['CPUs', machine.pinning],
@@ -150,6 +151,10 @@ export function facts({ machine, settings, trials }: Report): [string, string][]
     ['bytes compared', `${samples} sampled answers, ${wrong} wrong`],
     ['modes', settings.modes.map(({ name, says }) => `${name}: ${says}`).join('; ')]
   ]
+}
+
+function readAhead(kibibytes: number | undefined): string {
+  return kibibytes === undefined ? 'unknown' : `${kibibytes} KiB`
 }
 
 /** A chart as SVG, on white so that it can be read on any page. */

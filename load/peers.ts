@@ -57,15 +57,32 @@ const peers: readonly Peer[] = [
   }
 ]
 
-/** A mapped file without a guard, as examples show it, with each advice of madvise(2); for docs/mmap-on-trial.md. */
-const textbook: readonly Peer[] = (['normal', 'random', 'sequential', 'willneed'] as const).map(
-  (advice) => ({
-    name: advice === 'normal' ? 'textbook' : `textbook-${advice}`,
-    says: `node:http and one mapping of the whole file, ${advice === 'normal' ? 'no advice' : `MADV_${advice.toUpperCase()}`}`,
+const advices = ['normal', 'random', 'sequential', 'willneed'] as const
+
+/** A mapped file without a guard, as examples show it; for docs/mmap-on-trial.md. */
+const textbook: readonly Peer[] = [
+  ...advices.map((advice) =>
+    textbookPeer(
+      advice === 'normal' ? 'textbook' : `textbook-${advice}`,
+      advice === 'normal' ? 'no advice' : `MADV_${advice.toUpperCase()}`,
+      [advice]
+    )
+  ),
+  textbookPeer('textbook-checksum', 'an ETag from the bytes of each answer', [
+    'normal',
+    'checksum'
+  ]),
+  textbookPeer('textbook-each', 'made anew for each request', ['normal', 'each'])
+]
+
+function textbookPeer(name: string, says: string, args: readonly string[]): Peer {
+  return {
+    name,
+    says: `node:http and one mapping of the whole file, ${says}`,
     isInstalled: () => isPackage('mmap-io'),
-    command: ({ root, port }) => node('textbook.js', root, `${port}`, advice)
-  })
-)
+    command: ({ root, port }) => node('textbook.js', root, `${port}`, ...args)
+  }
+}
 
 /** Those that are installed here. */
 export function installedPeers(): readonly Mode[] {

@@ -45,7 +45,8 @@ export function sectionsOf({ settings, trials }: Report): Section[] {
     const rows = rowsOf(trials, name)
     if (rows.length === 0) return []
     const verdicts = verdictsOf(trials, name, isPaced)
-    return [{ name, says, rows, verdicts, notes: [...explanations(rows), ...warnings(rows)] }]
+    const notes = [...explanations(rows), ...warnings(rows), ...deaths(trials, name)]
+    return [{ name, says, rows, verdicts, notes }]
   })
 }
 
@@ -56,6 +57,18 @@ function warnings(rows: readonly Row[]): string[] {
   return [
     `the load generator was busy all the time with ${names}: their requests per second are its own`
   ]
+}
+
+/** Servers that died, by which signal. */
+export function deaths(trials: readonly Trial[], scenario: string): string[] {
+  const own = trials.filter((trial) => trial.scenario === scenario)
+  return [...new Set(own.map(({ mode }) => mode))].flatMap((mode) => {
+    const rounds = own.filter((trial) => trial.mode === mode)
+    const died = rounds.filter(({ signal }) => signal !== undefined)
+    return died.length === 0
+      ? []
+      : [`${mode} died by ${died[0]?.signal} in ${died.length} of ${rounds.length} rounds`]
+  })
 }
 
 type Column = readonly [title: string, cell: (row: Row) => string]

@@ -8,6 +8,8 @@ export interface Load extends Access {
   readonly connections: number
   /** requests per second, over all connections; undefined: each asks again as soon as it is answered */
   readonly rate?: number
+  /** each range once, so that what was cold is not asked for again when it is hot; ends when all were answered */
+  readonly isOnce?: true
 }
 
 export interface Scenario {
@@ -27,13 +29,13 @@ export interface Scenario {
   readonly memoryLimitBytes?: number
   /** processes of the service; undefined: one */
   readonly workers?: number
+  /** the server runs on any CPU, so that its threads are on several */
+  readonly isUnpinned?: true
   /** when it runs without being named */
   readonly runs: 'quick' | 'default' | 'named'
-  /** peers are measured too */
-  readonly withPeers: boolean
 }
 
-const hot = { file: 'main', cache: 'hot', runs: 'default', withPeers: true } as const
+const hot = { file: 'main', cache: 'hot', runs: 'default' } as const
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -61,8 +63,7 @@ export const scenarios: readonly Scenario[] = [
     ...hot,
     name: 'hot-16m',
     says: 'random 16 MiB ranges, all in memory',
-    load: { pattern: 'uniform', rangeBytes: 16 * MiB, connections: 4 },
-    withPeers: true
+    load: { pattern: 'uniform', rangeBytes: 16 * MiB, connections: 4 }
   },
   {
     ...hot,
@@ -126,7 +127,14 @@ export const scenarios: readonly Scenario[] = [
     says: 'random 4 KiB ranges in memory, two processes of the service',
     load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 32 },
     workers: 2,
-    withPeers: true,
+    runs: 'named'
+  },
+  {
+    ...hot,
+    name: 'any-cpu',
+    says: 'random 64 KiB ranges in memory, the server not kept on one CPU',
+    load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 32 },
+    isUnpinned: true,
     runs: 'named'
   },
   {
@@ -139,21 +147,28 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'cold-64k',
-    says: 'random 64 KiB ranges of a file that nobody has read',
+    says: 'a file that nobody has read, in 64 KiB ranges in random order, each once',
     file: 'main',
     cache: 'cold',
-    load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8 },
-    runs: 'default',
-    withPeers: true
+    load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8, isOnce: true },
+    runs: 'default'
   },
   {
     name: 'scan',
-    says: 'a file that nobody has read, from one end to the other in 1 MiB ranges',
+    says: 'a file that nobody has read, from one end to the other in 1 MiB ranges, once',
     file: 'large',
     cache: 'cold',
-    load: { pattern: 'sequential', rangeBytes: MiB, connections: 1 },
-    runs: 'named',
-    withPeers: true
+    load: { pattern: 'sequential', rangeBytes: MiB, connections: 1, isOnce: true },
+    runs: 'named'
+  },
+  {
+    name: 'scan-larger',
+    says: 'a file four times as large as the memory of the service, from one end to the other in 1 MiB ranges, once',
+    file: 'large',
+    cache: 'cold',
+    load: { pattern: 'sequential', rangeBytes: MiB, connections: 1, isOnce: true },
+    memoryLimitBytes: 192 * MiB,
+    runs: 'named'
   },
   {
     name: 'larger-than-memory',
@@ -162,8 +177,7 @@ export const scenarios: readonly Scenario[] = [
     cache: 'cold',
     load: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 16 },
     memoryLimitBytes: 192 * MiB,
-    runs: 'default',
-    withPeers: true
+    runs: 'default'
   },
   {
     name: 'stall',
@@ -172,8 +186,7 @@ export const scenarios: readonly Scenario[] = [
     cache: 'hot',
     load: { pattern: 'uniform', rangeBytes: 4 * KiB, connections: 4, rate: 1000 },
     background: { pattern: 'uniform', rangeBytes: 64 * KiB, connections: 8, rate: 800 },
-    runs: 'quick',
-    withPeers: true
+    runs: 'quick'
   },
   {
     name: 'truncate',
@@ -181,7 +194,6 @@ export const scenarios: readonly Scenario[] = [
     file: 'shrinking',
     cache: 'hot',
     load: { pattern: 'uniform', rangeBytes: 16 * KiB, connections: 16 },
-    runs: 'named',
-    withPeers: true
+    runs: 'named'
   }
 ]

@@ -19,6 +19,7 @@ async function alreadyRunning(url: string): Promise<Server> {
     filesUrl: new URL('.', url).href,
     metricsUrl: isOurs ? metricsUrl : undefined,
     pid: undefined,
+    signal: () => undefined,
     stop: async () => {}
   }
 }

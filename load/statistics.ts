@@ -78,7 +78,9 @@ function rowOf(all: readonly Trial[], mode: string, first: string): Row {
     contextSwitchesPerRequest: known(({ used, result }) =>
       scaled(used.contextSwitches, Math.max(1, result.requestsWithWarmUp))
     ),
-    tlbShootdownsPerSecond: known(({ used, result }) => scaled(used.tlbShootdowns, result.seconds)),
+    tlbShootdownsPerSecond: known(({ used, result }) =>
+      scaled(used.tlbShootdowns, result.secondsWithWarmUp)
+    ),
     eventLoopDelayP99Ms: known(({ used }) => scaled(used.eventLoopDelayP99Level, 1e-3)),
     anonymousMegabytes: known(({ used }) => scaled(used.anonymousMemoryLevel, 1e6)),
     failures: own.reduce((sum, { result }) => sum + result.failures, 0)

@@ -1,13 +1,15 @@
 /**
  * A peer: the textbook way, as examples show it. Each file is mapped whole, at its first request, and slices of it
- * are sent by node:http. Nothing asks whether they are in memory. Arguments: root, port, advice.
+ * are sent by node:http. Nothing asks whether they are in memory. Arguments: root, port, advice of madvise(2), and
+ * what else it does: `checksum` reads the bytes for an ETag, `each` maps the file anew for each request.
  */
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import mmapIo from 'mmap-io'
 
-const [root = '.', port = '0', advice = 'normal'] = process.argv.slice(2)
+const [root = '.', port = '0', advice = 'normal', more = ''] = process.argv.slice(2)
 
 // mmap-io's own type declarations describe constants as types; these are the calls as they are.
 interface MmapIo {
@@ -29,14 +31,19 @@ const advices: Readonly<Record<string, number>> = {
 const mappings = new Map<string, Buffer>()
 
 function mapped(name: string): Buffer {
-  const known = mappings.get(name)
+  const known = more === 'each' ? undefined : mappings.get(name)
   if (known !== undefined) return known
   const fd = fs.openSync(path.join(root, name), 'r')
   const bytes = mmap.map(fs.fstatSync(fd).size, PROT_READ, MAP_SHARED, fd, 0)
   fs.closeSync(fd)
   if (advice !== 'normal') mmap.advise(bytes, advices[advice] ?? 0)
-  mappings.set(name, bytes)
+  if (more !== 'each') mappings.set(name, bytes)
   return bytes
+}
+
+/** Reads each byte in this process: a page that is not there any more is SIGBUS, which cannot be caught. */
+function checksum(body: Buffer): string {
+  return createHash('md5').update(body).digest('hex')
 }
 
 http
@@ -48,10 +55,16 @@ http
       return
     }
     const end = Math.min(Number(last) + 1, bytes.length)
+    if (end <= Number(first)) {
+      response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end()
+      return
+    }
+    const body = bytes.subarray(Number(first), end)
     response.writeHead(206, {
       'content-length': end - Number(first),
-      'content-range': `bytes ${first}-${end - 1}/${bytes.length}`
+      'content-range': `bytes ${first}-${end - 1}/${bytes.length}`,
+      ...(more === 'checksum' ? { etag: `"${checksum(body)}"` } : {})
     })
-    response.end(bytes.subarray(Number(first), end))
+    response.end(body)
   })
   .listen(Number(port), '127.0.0.1')

@@ -1,5 +1,6 @@
 /** One trial: state made and proved, a server, a load, and what it took. */
 import fs from 'node:fs'
+import path from 'node:path'
 import { smallFile } from '#src/advise/access.ts'
 import { dropFromMemory, readAll } from '#src/advise/cache.ts'
 import { limitMemory } from '#src/advise/memory-limit.ts'
@@ -38,6 +39,8 @@ export interface Trial {
   readonly timelineTlbShootdowns: readonly number[]
   /** whether the server answered afterwards */
   readonly isAliveAfter: boolean
+  /** the signal by which the server died */
+  readonly signal?: NodeJS.Signals | undefined
 }
 
 export interface TrialSettings {
@@ -55,7 +58,7 @@ export async function runLocalTrial(
   data: Data,
   settings: TrialSettings
 ): Promise<Trial> {
-  const { background, memoryLimitBytes, workers } = scenario
+  const { background, memoryLimitBytes, workers, isUnpinned } = scenario
   const file = fileOf(data, scenario.file)
   const largeFile = fileOf(data, 'large')
   if (scenario.file === 'shrinking') makeShrinking(data)
@@ -65,6 +68,7 @@ export async function runLocalTrial(
     if (scenario.cache === 'cold') await dropFromMemory(each)
     else await readAll(each)
   }
+  if (scenario.load.isOnce) await readAll(path.join(data.root, data.warmUp.name))
   if (background !== undefined) await dropFromMemory(largeFile)
   const residentShareBefore = await residentShare(...files)
   const backgroundShare = background === undefined ? undefined : await residentShare(largeFile)
@@ -72,7 +76,12 @@ export async function runLocalTrial(
     memoryLimitBytes === undefined ? undefined : limitMemory(memoryLimitBytes, scenario.name)
   let server: Server | undefined
   try {
-    server = await startServer(mode, { root: data.root, workers, limit })
+    server = await startServer(mode, {
+      root: data.root,
+      workers,
+      limit,
+      ...(isUnpinned ? { isPinned: false } : {})
+    })
     const job = {
       url: server.filesUrl + nameOf(scenario.file),
       fileBytes: data.bytes[scenario.file],
@@ -81,25 +90,35 @@ export async function runLocalTrial(
       file: scenario.file === 'shrinking' ? undefined : file,
       isSampled: scenario.cache === 'hot' && scenario.file !== 'shrinking',
       load: scenario.load,
+      warmUp: scenario.load.isOnce
+        ? { url: server.filesUrl + data.warmUp.name, fileBytes: data.warmUp.bytes }
+        : undefined,
       seconds: settings.seconds,
       seed: settings.seed + settings.round
     }
-    const loads = [generate(job, settings.tell)]
-    if (background !== undefined) {
-      const url = server.filesUrl + nameOf('large')
-      const fileBytes = data.bytes.large
-      const smallFiles = undefined
-      loads.push(
-        generate({ ...job, url, fileBytes, smallFiles, isSampled: false, load: background })
-      )
+    let periods = 0
+    const tell = (progress: Progress) => {
+      const isHalfway = ++periods === periodsUntilCut(settings.seconds)
+      if (isHalfway && scenario.file === 'shrinking') {
+        fs.truncateSync(file, data.bytes.shrinking / 2)
+      }
+      settings.tell?.(progress)
     }
-    const cut = setTimeout(() => {
-      if (scenario.file === 'shrinking') fs.truncateSync(file, data.bytes.shrinking / 2)
-    }, settings.seconds * 500)
-    const { results, ...measured } = await measure(server, () => Promise.all(loads))
-    clearTimeout(cut)
+    const besides = {
+      ...job,
+      url: server.filesUrl + nameOf('large'),
+      fileBytes: data.bytes.large,
+      smallFiles: undefined,
+      isSampled: false
+    }
+    const { results, ...measured } = await measure(server, (onWarm) =>
+      Promise.all([
+        generate(job, tell, onWarm),
+        ...(background === undefined ? [] : [generate({ ...besides, load: background })])
+      ])
+    )
     const staysHot = scenario.cache === 'hot' && scenario.file !== 'shrinking'
-    const residentShareAfter = staysHot ? await residentShare(file) : undefined
+    const residentShareAfter = staysHot ? await residentShare(...files) : undefined
     const isAsWanted =
       residentShareBefore === (scenario.cache === 'cold' ? 0 : 1) &&
       (!staysHot || residentShareAfter === 1)
@@ -113,7 +132,8 @@ export async function runLocalTrial(
       isStateProved: isAsWanted && (background === undefined || backgroundShare === 0),
       result: results[0] as LoadResult,
       ...measured,
-      isAliveAfter: await answers(job)
+      isAliveAfter: await answers(job),
+      signal: server.signal()
     }
   } finally {
     await server?.stop()
@@ -135,6 +155,7 @@ export async function runRemoteTrial(
     smallFiles: undefined,
     isSampled: true,
     load: scenario.load,
+    warmUp: undefined,
     seconds: settings.seconds,
     seed: settings.seed + settings.round
   }
@@ -151,19 +172,30 @@ export async function runRemoteTrial(
     isStateProved: false,
     result: results,
     ...measured,
-    isAliveAfter
+    isAliveAfter,
+    signal: undefined
   }
 }
 
-async function measure<T>(server: Server, load: () => Promise<T>) {
+/** After the warm-up of 750 ms, halfway through what is measured. */
+function periodsUntilCut(seconds: number): number {
+  return Math.round((750 + seconds * 500) / timelineMilliseconds)
+}
+
+/** @param load is told what to call between a warm-up on another file and what is measured */
+async function measure<T>(server: Server, load: (onWarm: () => Promise<void>) => Promise<T>) {
   const timeline: { majorFaults: number; blockInputBytes: number; tlb: number }[] = []
   const { pid } = server
-  const before = await usageOf(server)
+  let before = await usageOf(server)
+  const onWarm = async () => {
+    before = await usageOf(server)
+    timeline.length = 0
+  }
   const timer = setInterval(() => {
     if (pid !== undefined) timeline.push({ ...processUsage(pid), tlb: tlbShootdowns() ?? 0 })
   }, timelineMilliseconds)
   try {
-    const results = await load()
+    const results = await load(onWarm)
     const after = await usageOf(server).catch(() => ({}))
     return {
       results,

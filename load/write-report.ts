@@ -7,6 +7,24 @@ import type { Options } from './options.ts'
 import { page, picture } from './page.ts'
 import { type Report, sectionsOf } from './report.ts'
 
+/** @returns the file with what was measured of a claim, in the form of results.json */
+export function writeClaim(out: string, name: string, report: Report): string {
+  const file = claimFile(out, name)
+  fs.mkdirSync(path.dirname(file), { recursive: true })
+  fs.writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`)
+  return path.relative('.', file)
+}
+
+/** @returns undefined where nothing is kept of this claim */
+export function readClaim(out: string, name: string): Report | undefined {
+  const file = claimFile(out, name)
+  return fs.existsSync(file) ? (JSON.parse(fs.readFileSync(file, 'utf8')) as Report) : undefined
+}
+
+function claimFile(out: string, name: string): string {
+  return path.join(out, 'claims', `${name}.json`)
+}
+
 /** @returns the files that were written, as a user would name them */
 export function writeReport(report: Report, { out, docs }: Options): string[] {
   const charts = allCharts(report)

@@ -51,6 +51,7 @@ export async function checkGenerator(
       fileBytes,
       file,
       smallFiles: undefined,
+      warmUp: undefined,
       isSampled: false,
       load: scenario.load,
       seconds,

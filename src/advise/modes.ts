@@ -15,6 +15,8 @@ export interface Mode {
 export interface Start {
   readonly root: string
   readonly workers: number | undefined
+  /** undefined: on the servers' CPU, if it is one process */
+  readonly isPinned?: boolean
   readonly limit: MemoryLimit | undefined
 }
 
@@ -26,5 +28,7 @@ export interface Server {
   readonly metricsUrl: string | undefined
   /** undefined: it was not started here */
   readonly pid: number | undefined
+  /** the signal by which it died; undefined: it lives, or ended by itself */
+  signal(): NodeJS.Signals | undefined
   stop(): Promise<void>
 }

@@ -85,14 +85,14 @@ ${temporary}
  */
 export async function startOther(
   name: string,
-  { root, workers = 1, limit }: Start,
+  { root, workers = 1, isPinned = workers === 1, limit }: Start,
   commandOf: (place: Place) => [string, ...string[]]
 ): Promise<Server> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'range-load-'))
   const port = await freePort()
   const child = launch({
     command: commandOf({ folder, root, port, workers }),
-    isPinned: workers === 1,
+    isPinned,
     limit,
     home: folder
   })
@@ -108,6 +108,7 @@ export async function startOther(
         filesUrl: `http://127.0.0.1:${port}/`,
         metricsUrl: undefined,
         pid: child.pid,
+        signal: () => child.signalCode ?? undefined,
         stop: stopAndRemove
       }
     }

@@ -23,13 +23,13 @@ export const ownModes: readonly Mode[] = [
 export async function startService(
   name: string,
   own: readonly string[],
-  { root, workers = 1, limit }: Start
+  { root, workers = 1, isPinned = workers === 1, limit }: Start
 ): Promise<Server> {
   const main = path.join(packageFolder, 'dist', 'main.js')
   const args = ['--root', root, '--port', '0', '--ops-port', '0', '--workers', `${workers}`]
   const child = launch({
     command: [process.execPath, main, ...args, ...own],
-    isPinned: workers === 1,
+    isPinned,
     limit
   })
   if (child.stdout === null) throw new Error('a pipe is always made')
@@ -42,6 +42,7 @@ export async function startService(
       filesUrl: record.url,
       metricsUrl: `${record.opsUrl}/metrics`,
       pid: child.pid,
+      signal: () => child.signalCode ?? undefined,
       stop: stopper(child)
     }
   }

@@ -22,12 +22,20 @@ export interface Usage {
   readonly eventLoopDelayMaxLevel?: number | undefined
   readonly anonymousMemoryLevel?: number | undefined
   readonly fileMemoryLevel?: number | undefined
+  /** of pages that several processes map, each counts its part */
+  readonly proportionalFileMemoryLevel?: number | undefined
 }
 
 /** Units are in the names; levels: seconds of delay, bytes of memory. */
 export async function usageOf({ metricsUrl, pid }: Server): Promise<Usage> {
   return {
-    ...(pid === undefined ? {} : { ...processUsage(pid), tlbShootdowns: tlbShootdowns() }),
+    ...(pid === undefined
+      ? {}
+      : {
+          ...processUsage(pid),
+          tlbShootdowns: tlbShootdowns(),
+          proportionalFileMemoryLevel: proportionalFileMemory(pid)
+        }),
     ...(metricsUrl === undefined ? {} : metricsUsage(await text(metricsUrl), pid === undefined))
   }
 }
@@ -80,6 +88,18 @@ export function processUsage(
     }
   }
   return sum
+}
+
+/** Walks all page tables, so not for a timeline. @see proc_pid_smaps(5), smaps_rollup */
+function proportionalFileMemory(pid: number): number | undefined {
+  try {
+    return withDescendants(pid).reduce((sum, each) => {
+      const rollup = fs.readFileSync(`/proc/${each}/smaps_rollup`, 'latin1')
+      return sum + numberAfter(rollup, 'Pss_File') * 1024
+    }, 0)
+  } catch {
+    return undefined
+  }
 }
 
 function withDescendants(pid: number): number[] {

@@ -25,9 +25,23 @@ export function verdict(
   first: string,
   second: string
 ): string {
-  const { kind, rounds, roundsToSettle } = comparison
-  if (rounds === 0) return `${first} and ${second} cannot be compared: one of them answered nothing`
+  if (comparison.rounds === 0) {
+    return `${first} and ${second} cannot be compared: one of them answered nothing`
+  }
   const claim = claims[measure](first, ratioWithInterval(comparison), second)
+  return conclusion(comparison, claim, first, second)
+}
+
+/**
+ * @param claim the sentence with the ratio
+ * @returns it, with what the rounds say of it; without a full stop
+ */
+export function conclusion(
+  { kind, rounds, roundsToSettle }: Comparison,
+  claim: string,
+  first: string,
+  second: string
+): string {
   switch (kind) {
     case 'more':
     case 'less':

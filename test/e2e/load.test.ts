@@ -101,6 +101,23 @@ describe('npm run load', () => {
     assert.match(fs.readFileSync(path.join(docs, 'results', 'latency-hot-4k.svg'), 'utf8'), /^<svg/)
   })
 
+  it('what is cold is asked for once, so that nothing of it is hot when it is measured', async (t) => {
+    const folder = tempFolder(t)
+    const { status, err } = await run(
+      ...['--scenario', 'cold-64k', '--mode', 'read', '--rounds', '1', '--seconds', '1'],
+      ...['--file', randomFile(folder), '--data', folder, '--out', path.join(folder, 'out')]
+    )
+    assert.equal(status, 0, err)
+    const results = fs.readFileSync(path.join(folder, 'out', 'results.json'), 'utf8')
+    const [{ result, residentShareBefore }] = JSON.parse(results).trials
+    const { requests, requestsWithWarmUp, bytes, failures } = result
+    assert.deepEqual(
+      { residentShareBefore, requests, requestsWithWarmUp, failures },
+      { residentShareBefore: 0, requests: 32, requestsWithWarmUp: 32, failures: 0 }
+    )
+    assert.ok(bytes >= fileBytes, 'with their heads')
+  })
+
   it('--help lists scenarios and settings', async () => {
     const { status, out } = await run('--help')
     assert.equal(status, 0)
@@ -116,6 +133,8 @@ describe('npm run load', () => {
     [['--file', 'no-such-file'], /^--file no-such-file: there is no such file that can be read$/],
     [['--data', 'no-such-folder'], /^--data no-such-folder: there is no such folder$/],
     [['--url', 'ftp://x/y'], /^--url ftp:\/\/x\/y: it may be the http or https URL of a file$/],
+    [['--claim', 'speed'], /^--claim speed: it may be zero-copy, sharing, .*wrong-advice$/],
+    [['--trial', '.', '--mode', 'read'], /^--claim, --trial: a claim has scenarios and modes/],
     [['--fast'], /^Unknown option '--fast' \(see --help\)$/]
   ] as const) {
     it(`${args.join(' ')}: one line, exit status 2`, async () => {

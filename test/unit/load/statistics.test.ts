@@ -20,6 +20,8 @@ function trial(mode: string, round: number, requests: number, p99 = 1000): Trial
       bytes: requests * 4096,
       seconds: 2,
       requestsWithWarmUp: 2 * requests,
+      bytesWithWarmUp: 2 * requests * 4096,
+      secondsWithWarmUp: 2,
       failures: 1,
       generatorCpuShare: 0.5,
       wrongBytes: 0,
