@@ -27,6 +27,8 @@ export interface ReadOptions {
   readonly signal?: AbortSignal | undefined
   /** whether to fail rather than to wait behind too many others (default: false) */
   readonly mayRefuse?: boolean | undefined
+  /** whether the window was looked for in memory, and not found (default: false, which means that nobody knows) */
+  readonly isCold?: boolean | undefined
   /** told how long the read has waited, in milliseconds, by what it waited for */
   readonly waited?: ((what: 'thread' | 'memory' | 'disk', ms: number) => void) | undefined
 }

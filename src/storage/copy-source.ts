@@ -8,11 +8,13 @@ import type { Counters } from './counters.ts'
 import { readCached } from './native/cached-read.ts'
 import type { OpenFile } from './open-file.ts'
 import { BufferWindow } from './read-source.ts'
+import type { Readahead } from './readahead.ts'
 import type { WindowBuffers } from './window-buffers.ts'
 
 export interface CopySourceOptions {
   /** for what is cold */
   readonly reader: ByteSource
+  readonly readahead: Readahead
   readonly buffers: WindowBuffers
   readonly counters: Counters
   /** most bytes of one window */
@@ -37,7 +39,7 @@ export class CopySource implements ByteSource {
 
   /** Answers both questions at once, whether the window is resident and what is in it, with no gap between. */
   tryRead(file: OpenFile, start: number, end: number): CopiedWindow | undefined {
-    const { counters, buffers, windowBytes, isCopied } = this.#options
+    const { readahead, counters, buffers, windowBytes, isCopied } = this.#options
     if (isCopied?.(file, end - start) === false) return undefined
     if (!this.canCopy(file)) {
       counters.checks.unknown++
@@ -49,6 +51,7 @@ export class CopySource implements ByteSource {
     const count = readCached(file.fd, block.address, length, start)
     if (count === length) {
       counters.checks.resident++
+      readahead.taken(file, start, start + length, end, false)
       return new BufferWindow(block, length, buffers)
     }
     buffers.giveBack(block)

@@ -8,12 +8,14 @@ import type { Counters } from './counters.ts'
 import { populate } from './native/mapping.ts'
 import { isResident } from './native/residency.ts'
 import type { OpenFile } from './open-file.ts'
+import type { Readahead } from './readahead.ts'
 import type { Region, RegionTable } from './regions.ts'
 
 export interface MappedSourceOptions {
   readonly regions: RegionTable
   /** for cold windows, and for files that are not or cannot be mapped */
   readonly copies: CopySource
+  readonly readahead: Readahead
   readonly counters: Counters
   /** most bytes of one window */
   readonly windowBytes: number
@@ -31,7 +33,8 @@ export class MappedSource implements ByteSource {
   }
 
   tryRead(file: OpenFile, start: number, end: number): Window | undefined {
-    const { regions, copies, counters, windowBytes, smallBytes, isGuarded } = this.#options
+    const { regions, copies, readahead, counters, windowBytes, smallBytes, isGuarded } =
+      this.#options
     const isRare =
       end - start <= smallBytes && file.timesAsked < asksBeforeMapping(file, smallBytes)
     // a file that is not kept would leave its regions behind
@@ -49,12 +52,18 @@ export class MappedSource implements ByteSource {
       counters.checks.cold++
       return undefined
     }
-    if (isGuarded) counters.checks.resident++
+    if (isGuarded) {
+      counters.checks.resident++
+      readahead.taken(file, start, region.offset + to, end, false)
+    }
     return new MappedWindow(regions, region, from, to)
   }
 
   read(file: OpenFile, start: number, end: number, options?: ReadOptions): Promise<CopiedWindow> {
-    return this.#options.copies.read(file, start, end, options)
+    const { copies } = this.#options
+    // otherwise nobody could tell
+    const isCold = file.isTrusted || copies.canCopy(file)
+    return copies.read(file, start, end, { ...options, isCold })
   }
 }
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { ByteSource, CopiedWindow, ReadOptions } from './byte-source.ts'
 import { StorageError } from './errors.ts'
-import { prefetch } from './native/advice.ts'
 import type { OpenFile } from './open-file.ts'
+import type { Readahead } from './readahead.ts'
 import type { PoolShare } from './thread-pool.ts'
 import type { Block, WindowBuffers } from './window-buffers.ts'
 
@@ -15,26 +15,29 @@ export class ReadSource implements ByteSource {
   readonly #buffers: WindowBuffers
   readonly #windowBytes: number
   readonly #pool: PoolShare
+  readonly #readahead: Readahead
 
   /** @param windowBytes most bytes of one window */
-  constructor(buffers: WindowBuffers, windowBytes: number, pool: PoolShare) {
+  constructor(buffers: WindowBuffers, windowBytes: number, pool: PoolShare, readahead: Readahead) {
     this.#buffers = buffers
     this.#windowBytes = windowBytes
     this.#pool = pool
+    this.#readahead = readahead
   }
 
   tryRead(): undefined {
     return undefined
   }
 
-  read(
+  async read(
     file: OpenFile,
     start: number,
     end: number,
     options: ReadOptions = {}
   ): Promise<CopiedWindow> {
     const askedAtMs = performance.now()
-    return this.#pool.run(file.path, options, async (keepUntil) => {
+    let readMs = 0
+    const window = await this.#pool.run(file.path, options, async () => {
       const length = Math.min(end - start, this.#windowBytes)
       const threadAtMs = performance.now()
       const block = await this.#buffers.take(length, options.signal)
@@ -47,16 +50,15 @@ export class ReadSource implements ByteSource {
         this.#buffers.giveBack(block)
         throw error
       }
-      const readMs = performance.now() - startedAtMs
+      readMs = performance.now() - startedAtMs
       options.waited?.('disk', readMs)
-      const ahead = Math.min(end - start - length, 2 * this.#windowBytes)
-      // The next windows are read while this one is sent: a cold range then comes at the disk's speed, not
-      // one wait after another. What came at once was in memory, and probably so is what follows.
-      if (ahead > 0 && readMs > slowReadMs && file.tryRetain()) {
-        keepUntil(prefetch(file.fd, start + length, ahead).then(() => file.release()))
-      }
       return new BufferWindow(block, length, this.#buffers)
     })
+    // The next windows are read while this one is sent: a cold range then comes at the disk's speed, not one wait
+    // after another.
+    const isCold = options.isCold === true || readMs > slowReadMs
+    this.#readahead.taken(file, start, start + window.length, end, isCold)
+    return window
   }
 }
 

@@ -8,6 +8,7 @@ import { disableReadahead } from './native/advice.ts'
 import type { OpenFile, SymlinkPolicy } from './open-file.ts'
 import { PinnedFiles } from './pinned-files.ts'
 import { ReadSource } from './read-source.ts'
+import { Readahead } from './readahead.ts'
 import { RegionTable } from './regions.ts'
 import { PoolShare, poolThreads, sharesOf } from './thread-pool.ts'
 import { WindowBuffers } from './window-buffers.ts'
@@ -72,15 +73,17 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     maxOfOne: readersOfOne,
     maxWaiting: maxWaitingReads
   })
+  const readahead = new Readahead(reads)
   // so that the budget is never one client's alone
   const copiedBytes = Math.min(windowBytes, Math.max(leastCopyBytes, options.maxBufferedBytes / 4))
-  const reader = new ReadSource(buffers, copiedBytes, reads)
-  const copies = new CopySource({ reader, buffers, counters, windowBytes: copiedBytes })
+  const reader = new ReadSource(buffers, copiedBytes, reads, readahead)
+  const copies = new CopySource({ reader, readahead, buffers, counters, windowBytes: copiedBytes })
   const source = isMapping
-    ? new MappedSource({ regions, copies, counters, windowBytes, smallBytes, isGuarded })
+    ? new MappedSource({ regions, copies, readahead, counters, windowBytes, smallBytes, isGuarded })
     : // what the thread pool costs is much for a few bytes that are in memory, and little for many
       new CopySource({
         reader,
+        readahead,
         buffers,
         counters,
         windowBytes: copiedBytes,

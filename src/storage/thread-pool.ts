@@ -49,15 +49,9 @@ export class PoolShare {
    * Run work that uses one thread of the pool, when it is its turn. Keys take turns, so that the first read
    * of a file does not wait for a thousand reads of another.
    * @param key the file's path relative to the root
-   * @param work may name a promise, never rejected, until which the thread is not given to others though the result is
-   *   there
    * @throws StorageError OVERLOADED; the reason of `signal` when it is aborted before the work began; what `work` throws
    */
-  async run<T>(
-    key: string,
-    { signal, mayRefuse }: RunOptions,
-    work: (keepUntil: (done: Promise<void>) => void) => Promise<T>
-  ): Promise<T> {
+  async run<T>(key: string, { signal, mayRefuse }: RunOptions, work: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted()
     const { what, maxRunning, maxWaiting } = this.#options
     if (this.#runningCount < maxRunning && this.#mayRun(key)) {
@@ -68,15 +62,22 @@ export class PoolShare {
       }
       await this.#wait(key, signal)
     }
-    let kept: Promise<void> | undefined
     try {
-      return await work((done) => {
-        kept = done
-      })
+      return await work()
     } finally {
-      if (kept === undefined) this.#end(key)
-      else void kept.then(() => this.#end(key))
+      this.#end(key)
     }
+  }
+
+  /**
+   * Run work that uses one thread of the pool if one is free now, so that nobody waits for it or behind it.
+   * @param work never rejected
+   * @returns when its thread is given back; undefined: none was free, and the work was not started
+   */
+  tryRun(key: string, work: () => Promise<void>): Promise<void> | undefined {
+    if (this.#runningCount >= this.#options.maxRunning || !this.#mayRun(key)) return undefined
+    this.#begin(key)
+    return work().then(() => this.#end(key))
   }
 
   #wait(key: string, signal: AbortSignal | undefined): Promise<void> {

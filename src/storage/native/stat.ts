@@ -204,9 +204,11 @@ function device(M: bigint, m: bigint): bigint {
     ((M & 0xfffff000n) << 32n) | ((M & 0xfffn) << 8n) | ((m & 0xffffff00n) << 12n) | (m & 0xffn)
   )
 }
-function deviceMajor(dev: bigint): bigint {
+/** @see makedev(3), as glibc packs it */
+export function deviceMajor(dev: bigint): bigint {
   return ((dev >> 32n) & 0xfffff000n) | ((dev >> 8n) & 0xfffn)
 }
-function deviceMinor(dev: bigint): bigint {
+/** @see makedev(3), as glibc packs it */
+export function deviceMinor(dev: bigint): bigint {
   return ((dev >> 12n) & 0xffffff00n) | (dev & 0xffn)
 }

@@ -35,24 +35,28 @@ describe('a share of the thread pool', () => {
     assert.deepEqual(order, ['a', 'b', 'c', 'a', 'b', 'a'])
   })
 
-  it('keeps a thread for what goes on behind a result, such as a prefetch', async () => {
-    const share = new PoolShare({ what: 'reads', maxRunning: 1, maxWaiting: 10 })
+  it('starts what waits for nobody only if a thread is free now, and gives it on', async () => {
+    const share = new PoolShare({ what: 'reads', maxRunning: 2, maxOfOne: 1, maxWaiting: 10 })
     let end = () => {}
     const rest = new Promise<void>((resolve) => {
       end = resolve
     })
-    const result = await share.run('a', {}, async (keepUntil) => {
-      keepUntil(rest)
-      return 'read'
-    })
-    assert.equal(result, 'read')
+    const ended = share.tryRun('a', () => rest)
+    assert.ok(ended !== undefined)
+    const refuse = () => assert.fail('no thread is free')
+    assert.equal(share.tryRun('a', refuse), undefined, 'of this file')
+    const other = work(share, 'b')
+    assert.equal(share.tryRun('c', refuse), undefined, 'at all')
     const next = work(share, 'a')
     await nextTurn()
     assert.ok(!hasBegun(next))
     end()
+    await ended
     await next.begun
-    next.end()
-    await next.result
+    for (const { end, result } of [next, other]) {
+      end()
+      await result
+    }
   })
 
   it('refuses who comes when it is full, but not who is in the middle of an answer', async () => {
