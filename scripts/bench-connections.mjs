@@ -1,8 +1,9 @@
 /**
- * What a new connection costs, beside nginx: the first answer of many clients who connect at once while others are
- * busy, and answers per second with one request per connection.
+ * What a connection costs, beside nginx: the first answer of many clients who connect at once while others are
+ * busy, answers per second with one request per connection, and the anonymous memory of each one that is idle.
  *
- *   npm run build && node scripts/bench-connections.mjs [--rounds 5] [--clients 1000] [--busy 200] [--workers 1,2]
+ *   npm run build && node scripts/bench-connections.mjs [--rounds 5] [--clients 1000] [--busy 200] [--idle 2000]
+ *     [--workers 1,2]
  *
  * Needs nginx and wrk on PATH, and two CPUs: servers are pinned to CPU 0, clients to CPU 1 (without taskset
  * nothing is pinned). Rounds are interleaved, and medians are printed. Workers share CPU 0: two of them show
@@ -25,14 +26,16 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     clients: { type: 'string', default: '1000' },
     busy: { type: 'string', default: '200' },
+    idle: { type: 'string', default: '2000' },
     workers: { type: 'string', default: '1,2' },
     port: { type: 'string', default: '0' }
   }
 })
-const [rounds, clients, busy, burstPort] = [
+const [rounds, clients, busy, idle, burstPort] = [
   values.rounds,
   values.clients,
   values.busy,
+  values.idle,
   values.port
 ].map(Number)
 const self = fileURLToPath(import.meta.url)
@@ -62,6 +65,10 @@ async function compare() {
     fs.rmSync(folder, { recursive: true, force: true })
   })
   const results = new Map(servers.map(({ name }) => [name, { rate: [], slowest: [], median: [] }]))
+  // of processes that have nothing to give back yet
+  for (const { name, port, child } of servers) {
+    results.get(name).idle = await idleMemory(port, child.pid)
+  }
   for (let round = 0; round <= rounds; round++) {
     for (const { name, port } of servers) {
       const rate = oneRequestPerConnection(port)
@@ -74,16 +81,16 @@ async function compare() {
   }
   const reference = results.get('nginx')
   console.log(
-    `| ${clients} at once beside ${busy} busy; medians of ${rounds} rounds | slowest first answer | median | one request per connection |`
+    `| ${clients} at once beside ${busy} busy; medians of ${rounds} rounds | slowest first answer | median | one request per connection | memory per idle one |`
   )
-  console.log('| --- | --- | --- | --- |')
+  console.log('| --- | --- | --- | --- | --- |')
   for (const [name, result] of results) {
     const cell = (key, digits, unit) => {
       const value = median(result[key])
       return `${value.toFixed(digits)} ${unit} (${(value / median(reference[key])).toFixed(2)})`
     }
     console.log(
-      `| ${name} | ${cell('slowest', 0, 'ms')} | ${cell('median', 0, 'ms')} | ${cell('rate', 0, '/s')} |`
+      `| ${name} | ${cell('slowest', 0, 'ms')} | ${cell('median', 0, 'ms')} | ${cell('rate', 0, '/s')} | ${result.idle.toFixed(1)} KiB |`
     )
   }
   process.exit(0)
@@ -151,6 +158,32 @@ function oneRequestPerConnection(port) {
   const text = execFileSync(program, rest, { encoding: 'utf8' })
   if (/Non-2xx|Socket errors/.test(text)) console.error(text)
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(text)[1])
+}
+
+/** @returns KiB of anonymous memory that each connection takes which has had an answer and waits */
+async function idleMemory(port, pid) {
+  const before = anonymousKiB(pid)
+  const sockets = await Promise.all(
+    Array.from({ length: idle }, async () => {
+      const socket = net.connect(port, '127.0.0.1')
+      await once(socket, 'connect')
+      socket.write(request)
+      for (let received = 0; received < 4096; ) received += (await once(socket, 'data'))[0].length
+      return socket
+    })
+  )
+  await wait(1000)
+  const after = anonymousKiB(pid)
+  for (const socket of sockets) socket.destroy()
+  return (after - before) / idle
+}
+
+/** Of a process and all below it. */
+function anonymousKiB(pid) {
+  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8')
+  const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
+  const own = Number(/RssAnon:\s+(\d+)/.exec(status)[1])
+  return children.filter(Boolean).reduce((sum, child) => sum + anonymousKiB(child), own)
 }
 
 /** Clients of the burst are a process of their own, so that they do not wait for this one. */

@@ -25,6 +25,16 @@ export function registerStrictHttp(server: FastifyInstance, observer: Observer):
   })
 }
 
+/** @param rawHeaders name, value, name, value … */
+function hostFields(rawHeaders: readonly string[]): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count
+}
+
 interface Refusal {
   readonly status: number
   readonly message: string
@@ -41,8 +51,7 @@ function refusalOf({
     return { status: 505, message: 'HTTP/1.0 or HTTP/1.1' }
   }
   // node:http keeps the first of several, and asks for one in HTTP/1.1 alone
-  const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host')
-  if (hosts.length > 1) return { status: 400, message: 'more than one Host' }
+  if (hostFields(rawHeaders) > 1) return { status: 400, message: 'more than one Host' }
   if (headers.host !== undefined && !isHost(headers.host)) {
     return { status: 400, message: 'Host is neither a name nor an address' }
   }
