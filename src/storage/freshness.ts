@@ -4,6 +4,7 @@
  */
 import fs, { type BigIntStats } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { LRUCache } from 'lru-cache'
 import { readCached } from './native/cached-read.ts'
@@ -198,6 +199,8 @@ const scratchAddress = addressOf(scratch)
 const maxSamples = 16
 // How often a file may grow while its samples are compared.
 const maxRounds = 5
+// what a write(2) that appends may take between its two marks, where other processes use the machine
+const appendMs = 4
 
 /**
  * What an answer in progress asks before each step: are the bytes that it has promised still those of the content
@@ -274,7 +277,8 @@ export class ContentWatch {
 
   async #hasOnlyGrown(now: Generation, rounds = 1): Promise<boolean> {
     const { ino, size } = this.#key.generation
-    if (now.ino !== ino || now.size <= size || size < BigInt(this.#end)) return false
+    if (now.ino !== ino || now.size < size || size < BigInt(this.#end)) return false
+    if (now.size === size) return this.#isBeingAppended(rounds)
     this.#unproven = []
     // without a byte from before, only what it did until now speaks for it
     if (this.#samples.length === 0 && this.#habit !== 'grows') return false
@@ -287,6 +291,15 @@ export class ContentWatch {
     this.#key = generationKey({ dev, ino, size: now.size, mtimeNs })
     // Reading them took a while: it may have grown again, or have been rewritten. What only grows passes soon.
     if (!this.#isLocal || rounds === maxRounds || fdStillHas(this.#fd, this.#key)) return true
+    const next = generationOf(this.#fd)
+    return next !== undefined && this.#hasOnlyGrown(next, rounds + 1)
+  }
+
+  /** The kernel sets the mtime of a write(2) at its beginning, and the size only when its bytes are there. */
+  async #isBeingAppended(rounds: number): Promise<boolean> {
+    const mayGrow = this.#habit === 'grows' || this.#samples.length > 0
+    if (!mayGrow || rounds >= maxRounds) return false
+    await wait(appendMs)
     const next = generationOf(this.#fd)
     return next !== undefined && this.#hasOnlyGrown(next, rounds + 1)
   }

@@ -174,6 +174,26 @@ describe('a file that is changed all the time', () => {
     }
   })
 
+  it('is answered whole when an append is seen half way: a new mtime, and the size of before', async (t) => {
+    const bench = await Bench.open(t, { mode: 'read' })
+    const content = patternBytes(0, 3 * windowBytes)
+    const path = bench.write('log', content)
+    let steps = 0
+    const sink = new TestSink({
+      takes: [5000],
+      pace: () => nextTurn(),
+      whenTaken: () => {
+        if (++steps !== 3) return
+        const now = new Date()
+        fs.utimesSync(path, now, now)
+        setTimeout(() => fs.appendFileSync(path, 'more'), 3)
+      }
+    })
+    assert.equal(await bench.get('log', sink), 'complete')
+    assert.ok(sink.body.equals(content))
+    await bench.close()
+  })
+
   it('is answered with one of its contents, or refused, while it is rewritten', async (t) => {
     for (const mode of ['mmap', 'read'] as const) {
       const bench = await Bench.open(t, { mode })
