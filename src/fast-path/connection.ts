@@ -9,6 +9,7 @@ import { Exchange } from '../metrics/exchange.ts'
 import type { FastPathCounters } from '../metrics/fast-path.ts'
 import type { Catalog } from '../storage/catalog.ts'
 import { countReason } from '../storage/counters.ts'
+import { readAsStream, readDirectly } from './direct-reads.ts'
 import { writeError, writeRefusal } from './error-answer.ts'
 import { FastSink } from './fast-sink.ts'
 import { type HeadFields, type Reason, type RequestHead, readHead } from './request-head.ts'
@@ -53,6 +54,7 @@ export class Connection {
   readonly socket: Socket
   readonly #options: ConnectionOptions
   readonly #sink: FastSink
+  readonly #isReadDirectly: boolean
   /** bytes that were read and belong to requests that are not begun */
   #pending: Buffer | undefined
   #isAnswering = false
@@ -70,7 +72,8 @@ export class Connection {
     this.socket = socket
     this.#options = options
     this.#sink = new FastSink(socket, fd, options.connectionLines, this.#whenAnswered)
-    socket.on('data', this.#whenData)
+    this.#isReadDirectly = readDirectly(socket, this.#whenData)
+    if (!this.#isReadDirectly) socket.on('data', this.#whenData)
     socket.on('end', this.#whenEnded)
     socket.on('error', ignore)
     socket.setTimeout(options.idleTimeoutMs, this.#whenTimedOut)
@@ -85,6 +88,7 @@ export class Connection {
     return !this.#isAnswering && this.#pending === undefined
   }
 
+  /** @param chunk valid until this returns: what is kept of it is copied */
   readonly #whenData = (chunk: Buffer) => {
     if (this.#pending !== undefined || this.#isAnswering) {
       this.#keep(chunk)
@@ -115,7 +119,8 @@ export class Connection {
   }
 
   #keep(chunk: Buffer): void {
-    this.#pending = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk])
+    this.#pending =
+      this.#pending === undefined ? Buffer.from(chunk) : Buffer.concat([this.#pending, chunk])
     if (this.#pending.length > maxPendingBytes) this.socket.pause()
   }
 
@@ -151,7 +156,7 @@ export class Connection {
       const tried = this.#tryNow(request, path)
       if (tried !== 'done') {
         // bytes of the request itself are needed again should it have to be handed over
-        void this.#deliver(request, path, bytes.subarray(at, head.end), tried)
+        void this.#deliver(request, path, Buffer.from(bytes.subarray(at, head.end)), tried)
       }
       at = head.end
       if (head.closes && !this.#isAnswering) {
@@ -263,7 +268,7 @@ export class Connection {
    */
   #close(hasReadAll: boolean): void {
     this.#pending = undefined
-    this.socket.off('data', this.#whenData)
+    this.#stopReading()
     if (hasReadAll && this.socket.writableLength === 0) this.socket.destroy()
     else this.socket.destroySoon()
   }
@@ -280,14 +285,19 @@ export class Connection {
       this.socket.end()
       return
     }
-    this.socket.off('data', this.#whenData)
+    this.#stopReading()
     this.socket.off('end', this.#whenEnded)
     this.socket.off('error', ignore)
     this.socket.setTimeout(0, this.#whenTimedOut)
     this.#sink.release()
     this.socket.resume()
-    if (bytes.length > 0) this.socket.unshift(bytes)
+    if (bytes.length > 0) this.socket.unshift(Buffer.from(bytes))
     this.#options.handOver(this)
+  }
+
+  #stopReading(): void {
+    if (this.#isReadDirectly) readAsStream(this.socket)
+    else this.socket.off('data', this.#whenData)
   }
 }
 

@@ -105,6 +105,24 @@ it('a connection is closed when nothing was asked for so long, but not while it 
   assert.ok(closedAfterMs > 90 && closedAfterMs < 5000, `${closedAfterMs} ms`)
 })
 
+it('what comes after a handover reaches whoever reads the socket', async (t) => {
+  const { connect, sockets, fastPath } = await serve(t)
+  const socket = await connect()
+  socket.write('GET /other HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  await until('node:http has it', () => fastPath.size === 0)
+  // a listener of its own makes node:http read by way of the stream
+  const chunks: Buffer[] = []
+  sockets.at(-1)?.on('data', (chunk: Buffer) => chunks.push(chunk))
+  const [first, second] = ['GET /other HTTP/1.1\r\nHo', 'st: y\r\n\r\n']
+  socket.write(first)
+  await until('it is read', () => chunks.length > 0)
+  socket.write(second)
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  assert.match(answer.toString(), /^HTTP\/1.1 404/)
+  assert.equal(Buffer.concat(chunks).toString(), first + second)
+})
+
 it('a connection that is handed over has no listeners of ours, whenever that was', async (t) => {
   const { connect, sockets, fastPath, handovers } = await serve(t, {
     deliver: async (request, path) => {
