@@ -171,6 +171,14 @@ export const scenarios: readonly Scenario[] = [
     runs: 'named'
   },
   {
+    name: 'sequential-cold',
+    says: 'a file that nobody has read, once, from one end to the other in 16 MiB ranges',
+    file: 'large',
+    cache: 'cold',
+    load: { pattern: 'sequential', rangeBytes: 16 * MiB, connections: 1, isOnce: true },
+    runs: 'named'
+  },
+  {
     name: 'larger-than-memory',
     says: 'random 64 KiB ranges of a file four times as large as the memory that the service may use',
     file: 'large',
