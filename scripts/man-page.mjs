@@ -57,7 +57,7 @@ export function manPage(groups, released) {
     'A flag wins over the variable.',
     '.Bl -tag -width Ds',
     '.It Ev UV_THREADPOOL_SIZE',
-    'Threads for reading files, 32 unless it is set.',
+    'Threads for reading files, 64 unless it is set.',
     '.It Ev NO_COLOR',
     'When it is not empty, the log on a terminal has no colours.',
     '.El',

@@ -175,7 +175,7 @@ describe('the thread pool', () => {
     const { server } = await serveSparse(t, MiB, ['--mode', 'read'])
     await get(`${server.url}sparse`)
     const threads = () => fs.readdirSync(`/proc/${server.pid}/task`).length
-    await until('32 threads are there', () => threads() >= 32)
+    await until('64 threads are there', () => threads() >= 64)
   })
 })
 
