@@ -161,7 +161,7 @@ export class Charts {
   /** what is shown while it is paused */
   #held: { times: number[]; points: Point[] } | undefined
   #isStale = true
-  /** the point that the keyboard has chosen */
+  /** time of the point that the keyboard has chosen, in seconds */
   #at: number | undefined
 
   constructor(series: Series) {
@@ -226,6 +226,8 @@ export class Charts {
       if (drawn.plot.cursor.idx == null) showValues(drawn, data, undefined)
       summarise(drawn, data)
     }
+    // it has moved
+    if (this.#at !== undefined) this.#pointAt(this.#at)
   }
 
   /** The arrow keys read what the pointer reads. */
@@ -233,22 +235,22 @@ export class Charts {
     if (event.target !== event.currentTarget) return
     const { times } = this.#held ?? this.#series
     const last = times.length - 1
+    const at = this.#at === undefined ? undefined : times.indexOf(this.#at)
     const places: Readonly<Record<string, number>> = {
-      ArrowLeft: Math.max(0, Math.min(last, this.#at ?? times.length) - 1),
-      ArrowRight: Math.min(last, (this.#at ?? last) + 1),
+      ArrowLeft: Math.max(0, (at ?? times.length) - 1),
+      ArrowRight: Math.min(last, (at ?? last) + 1),
       Home: 0,
       End: last
     }
     const place = places[event.key]
     if (place === undefined || last < 0) return
     event.preventDefault()
-    this.#pointAt(place)
+    this.#pointAt(times[place])
   }
 
-  /** @param place of a point; undefined: at none, which shows the last */
-  #pointAt(place: number | undefined): void {
-    this.#at = place
-    const time = place === undefined ? undefined : (this.#held ?? this.#series).times[place]
+  /** @param time of a point, in seconds; undefined: at none, which shows the last */
+  #pointAt(time: number | undefined): void {
+    this.#at = time
     for (const { plot } of this.#drawn) {
       const left = time === undefined ? -10 : plot?.valToPos(time, 'x')
       if (left !== undefined) plot?.setCursor({ left, top: 0 }, true)

@@ -16,7 +16,7 @@ export interface ResidencyMap {
 }
 
 // A step takes less than 0.1 ms when all its pages are in memory, so a turn is hardly longer than it should be.
-const stepBytes = 4 * 2 ** 20
+const stepPages = (4 * 2 ** 20) / pageBytes
 // Work in one turn of the event loop: what a connection may have to wait on top of everything else.
 const turnMs = 1
 
@@ -37,51 +37,62 @@ export async function mapResidency(
   pauseMs = 0
 ): Promise<ResidencyMap> {
   if (!file.isTrusted) return { trusted: false, residentBytes: null, cells: [] }
-  const counter = new PageCounter(file.fd, call, pauseMs)
+  const counter = new PageCounter(file.fd, end, call, pauseMs)
   const shares: number[] = []
+  let resident = 0
+  /** the page in which the piece before ends and this one begins, and whether it is resident (1 or 0) */
+  let shared = { page: -1, resident: 0 }
   for (let cell = 0; cell < cells && end > start; cell++) {
     const from = start + Math.floor(((end - start) * cell) / cells)
     const to = start + Math.floor(((end - start) * (cell + 1)) / cells)
+    const first = Math.floor(from / pageBytes)
     // more cells than bytes: a piece without bytes of its own shows the page that it lies in
-    shares.push((await counter.count(from, Math.max(to, from + 1))).share)
+    const last = Math.floor((Math.max(to, from + 1) - 1) / pageBytes)
+    const before = shared.page === first ? shared.resident : 0
+    const own = shared.page === first ? first + 1 : first
+    const meetsNext = cell + 1 < cells && Math.floor(to / pageBytes) === last && own <= last
+    let counted = await counter.count(own, meetsNext ? last : last + 1)
+    if (meetsNext) {
+      shared = { page: last, resident: await counter.count(last, last + 1) }
+      counted += shared.resident
+    }
+    resident += counted
+    shares.push((before + counted) / (last - first + 1))
   }
-  // not the sum of the cells: a page in which two of them meet is in both
-  const { pages } = await counter.count(start, end)
-  const residentBytes = Math.min(pages * pageBytes, end - start)
+  const residentBytes = Math.min(resident * pageBytes, end - start)
   return { trusted: true, residentBytes, cells: shares }
 }
 
 /** Counts resident pages, and lets the event loop turn when it has worked for long enough. */
 class PageCounter {
   readonly #fd: number
+  readonly #end: number
   #call: ResidencyCall
   readonly #pauseMs: number
   #turnBeganAtMs = performance.now()
 
-  constructor(fd: number, call: ResidencyCall, pauseMs: number) {
+  /** @param end bytes, where the last page of interest is cut */
+  constructor(fd: number, end: number, call: ResidencyCall, pauseMs: number) {
     this.#fd = fd
+    this.#end = end
     this.#call = call
     this.#pauseMs = pauseMs
   }
 
-  /** Resident pages among those that [start, end) touches. */
-  async count(
-    start: number,
-    end: number
-  ): Promise<{ readonly pages: number; readonly share: number }> {
+  /** Resident pages of [first, end), page numbers. */
+  async count(first: number, end: number): Promise<number> {
     let resident = 0
-    let all = 0
-    for (let from = start - (start % pageBytes); from < end; from += stepBytes) {
-      const length = Math.min(stepBytes, end - from)
-      resident += this.#resident(from, length)
-      all += Math.ceil(length / pageBytes)
+    for (let page = first; page < end; page += stepPages) {
+      const offset = page * pageBytes
+      const next = Math.min(end, page + stepPages) * pageBytes
+      resident += this.#resident(offset, Math.min(next, this.#end) - offset)
       if (performance.now() - this.#turnBeganAtMs >= turnMs) {
         if (this.#pauseMs > 0) await wait(this.#pauseMs)
         else await nextTurn()
         this.#turnBeganAtMs = performance.now()
       }
     }
-    return { pages: resident, share: all === 0 ? 0 : resident / all }
+    return resident
   }
 
   #resident(offset: number, length: number): number {

@@ -55,6 +55,21 @@ describe('the map of what is resident', () => {
           await mapResidency(file, start, end, cells, 'mincore')
         ]
         assert.deepEqual(one, other)
+        // a page in which two pieces meet is in both of them, and once in the sum
+        const ofRange = (from: number, to: number) => {
+          const first = Math.floor(from / pageBytes)
+          const count = Math.ceil(Math.max(to, from + 1) / pageBytes) - first
+          const offset = first * pageBytes
+          return (
+            (countResident(file.fd, offset, count * pageBytes, 'cachestat') ?? Number.NaN) / count
+          )
+        }
+        const place = (cell: number) => start + Math.floor(((end - start) * cell) / cells)
+        const shares = one.cells.map((_, cell) => ofRange(place(cell), place(cell + 1)))
+        assert.deepEqual(one.cells, shares)
+        const spanned = Math.ceil(end / pageBytes) - Math.floor(start / pageBytes)
+        const resident = Math.round(ofRange(start, end) * spanned) * pageBytes
+        assert.equal(one.residentBytes, Math.min(resident, end - start))
       }
     }
     const { residentBytes, cells } = await mapResidency(file, 0, size, pages, 'mincore')
