@@ -22,7 +22,7 @@ main() {
   timeout 1200 qemu-system-aarch64 -M virt -cpu cortex-a72 -accel tcg,thread=multi -smp 2 -m 2048 \
     -kernel "$work"/kernel/boot/vmlinuz-* -initrd "$work/initramfs" -append 'console=ttyAMA0 quiet panic=-1' \
     -drive "file=$work/disk,if=virtio,format=raw" -net none -nographic -no-reboot |
-    tr -d '\r' | tee "$work/log"
+    sed -u 's/\r$//' | tee "$work/log"
   grep -q '^all passed$' "$work/log"
 }
 
