@@ -22,11 +22,12 @@ export const measures = {
     pick: ({ used }) => megabytes(used.anonymousMemoryLevel)
   },
   pagesOfEach: {
-    title: 'MB of file pages mapped, each process counted by itself (RssFile)',
+    title:
+      'MB of file pages mapped, with those of the program, by each process for itself (RssFile)',
     pick: ({ used }) => megabytes(used.fileMemoryLevel)
   },
   pagesOfAll: {
-    title: 'MB of file pages mapped, shared pages counted once (Pss_File)',
+    title: 'MB of the same, shared pages counted once (Pss_File)',
     pick: ({ used }) => megabytes(used.proportionalFileMemoryLevel)
   },
   shootdowns: {

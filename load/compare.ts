@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { median } from '#src/advise/averages.ts'
 import { type Comparison, compareRuns } from '#src/advise/statistics.ts'
 import { table, wrapped } from '#src/advise/text.ts'
+import { ratioText } from '#src/advise/verdict.ts'
 import type { Report } from './report.ts'
 import { cpuOf, p99Of, rateOf } from './statistics.ts'
 import type { Trial } from './trial.ts'
@@ -90,12 +91,10 @@ export function compareLines(before: Run, after: Run): string[] {
 function comparedCells(before: readonly number[], after: readonly number[]): string[] {
   const comparison = compareRuns(after, before)
   const { kind, ratio, interval } = comparison
-  const short = (value: number) =>
-    value.toLocaleString('en', { maximumSignificantDigits: 3, useGrouping: false })
   const figure = (values: readonly number[]) =>
     median([...values]).toLocaleString('en', { maximumSignificantDigits: 4 })
-  const bounds = interval === undefined ? '-' : interval.map(short).join('–')
-  return [figure(before), figure(after), short(ratio), bounds, words[kind]]
+  const bounds = interval === undefined ? '-' : interval.map(ratioText).join('–')
+  return [figure(before), figure(after), ratioText(ratio), bounds, words[kind]]
 }
 
 function keyOf({ scenario, mode }: Trial): string {

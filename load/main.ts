@@ -24,6 +24,7 @@ let data: Data | undefined
 let keep: () => void = () => {}
 // the view on the terminal, while there is one
 let live: Live | undefined
+let isOver = false
 
 function cleanUp(): void {
   killAll()
@@ -31,6 +32,8 @@ function cleanUp(): void {
 }
 
 function end(status: number, line?: string): void {
+  if (isOver) return
+  isOver = true
   cleanUp()
   live?.close()
   live = undefined
@@ -44,8 +47,9 @@ function end(status: number, line?: string): void {
   process.exit(status)
 }
 
-process.once('SIGINT', () => end(130, '\nstopped; nothing is left running'))
-process.once('SIGTERM', () => end(143, '\nstopped; nothing is left running'))
+// not once: npm passes on the Ctrl-C that the terminal has sent already, and the second must not cut the end short
+process.on('SIGINT', () => end(130, '\nstopped; nothing is left running'))
+process.on('SIGTERM', () => end(143, '\nstopped; nothing is left running'))
 
 main().then(
   (status) => end(status),

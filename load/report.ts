@@ -2,6 +2,7 @@
 import { median } from '#src/advise/averages.ts'
 import { busyGenerator } from '#src/advise/judge.ts'
 import { number, table, wrapped } from '#src/advise/text.ts'
+import { ratioText } from '#src/advise/verdict.ts'
 import type { Machine } from './machine.ts'
 import { explanations, type Row, rowsOf, type Verdict, verdictsOf } from './statistics.ts'
 import type { Trial } from './trial.ts'
@@ -84,7 +85,9 @@ export const columns: readonly Column[] = [
   [
     'interval',
     ({ toFirst: { interval } }) =>
-      interval === undefined || interval[0] === interval[1] ? '-' : interval.map(short).join('–')
+      interval === undefined || interval[0] === interval[1]
+        ? '-'
+        : interval.map(ratioText).join('–')
   ],
   ['p50 ms', ({ latencyMs }) => number(latencyMs.p50, 2)],
   ['p99 ms', ({ latencyMs }) => number(latencyMs.p99, 2)],

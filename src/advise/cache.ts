@@ -5,6 +5,9 @@ import { promisify } from 'node:util'
 
 /** Put a file out of memory; it must not be mapped by anyone. @see posix_fadvise(2), by way of dd(1) */
 export async function dropFromMemory(file: string): Promise<void> {
+  // what is not written yet stays
+  const handle = await fs.promises.open(file)
+  await handle.sync().finally(() => handle.close())
   await promisify(execFile)('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none'])
 }
 

@@ -130,7 +130,8 @@ async function measureAll(
     cleanUp(folder)
     process.exit(signal === 'SIGINT' ? 130 : 143)
   }
-  process.once('SIGINT', end).once('SIGTERM', end)
+  // not once: npm passes on the Ctrl-C that the terminal has sent already
+  process.on('SIGINT', end).on('SIGTERM', end)
   try {
     return await measureIn(folder, options, files, requests, memoryBytes)
   } finally {

@@ -103,8 +103,9 @@ function stateLines({ trials, findings }: Advice): string[] {
       .filter((finding) => finding.state === state)
       .flatMap(({ sentence }) => wrapped(`${sentence}.`, '  → '))
     const title = state === 'cold' ? 'Cold at the beginning' : 'All in memory'
+    const rounds = own.length / modes.length
     return [
-      `${title}: medians of ${number(own.length / modes.length)} rounds`,
+      `${title}: ${rounds === 1 ? 'one round' : `medians of ${number(rounds)} rounds`}`,
       ...table([trialTitles, ...cells]),
       ...sentences,
       ''

@@ -9,10 +9,16 @@ export function times(ratio: number): string {
   return ratio.toLocaleString('en', { maximumSignificantDigits: 3 })
 }
 
+/** As `times`, but an interval of few and noisy rounds may reach over many powers of ten, which nobody reads. */
+export function ratioText(ratio: number): string {
+  if (ratio < 0.001) return '<0.001'
+  return ratio > 1000 ? '>1,000' : times(ratio)
+}
+
 /** `1.70 times (1.61 to 1.80)` */
 export function ratioWithInterval({ ratio, interval }: Comparison): string {
-  if (interval === undefined) return `${times(ratio)} times`
-  return `${times(ratio)} times (${times(interval[0])} to ${times(interval[1])})`
+  if (interval === undefined) return `${ratioText(ratio)} times`
+  return `${ratioText(ratio)} times (${ratioText(interval[0])} to ${ratioText(interval[1])})`
 }
 
 /**

@@ -197,6 +197,8 @@ describe('npm run load', () => {
       ...['--data', folder, '--out', path.join(folder, 'out')]
     ])
     await until('the server runs', () => processesWith(folder).length > 1)
+    // npm passes on what the terminal has sent already
+    child.kill('SIGINT')
     child.kill('SIGINT')
     assert.equal(await ended, 130)
     assert.match(seen.err, /stopped; nothing is left running/)

@@ -39,8 +39,9 @@ describe('the verdict', () => {
   it('or that the noise is too large, and what would settle it', () => {
     assert.match(
       sentence(figures([100, 200, 50]), figures([100, 100, 100])),
-      /^undecided, the noise is too large: mmap answers 1 times \(.*\) .* in 3 rounds; more than 1,000 rounds|about [\d,]+ rounds would settle it$/
+      /^undecided, the noise is too large: mmap answers 1 times \(.*\) .* in 3 rounds; (more than 1,000|about [\d,]+) rounds would settle it$/
     )
+    assert.match(sentence(figures([1, 9000]), figures([9000, 1])), /1 times \(<0\.001 to >1,000\)/)
   })
 
   it('at a fixed rate it is about latency', () => {
