@@ -4,7 +4,8 @@ import { busyGenerator } from '#src/advise/judge.ts'
 import { number, table, wrapped } from '#src/advise/text.ts'
 import { ratioText } from '#src/advise/verdict.ts'
 import type { Machine } from './machine.ts'
-import { explanations, type Row, rowsOf, type Verdict, verdictsOf } from './statistics.ts'
+import { scenarios } from './scenarios.ts'
+import { explanations, type Row, rateOf, rowsOf, type Verdict, verdictsOf } from './statistics.ts'
 import type { Trial } from './trial.ts'
 import type { GeneratorCheck } from './wrk.ts'
 
@@ -46,7 +47,12 @@ export function sectionsOf({ settings, trials }: Report): Section[] {
     const rows = rowsOf(trials, name)
     if (rows.length === 0) return []
     const verdicts = verdictsOf(trials, name, isPaced)
-    const notes = [...explanations(rows), ...warnings(rows), ...deaths(trials, name)]
+    const notes = [
+      ...explanations(rows),
+      ...warnings(rows),
+      ...missedRates(trials, name),
+      ...deaths(trials, name)
+    ]
     return [{ name, says, rows, verdicts, notes }]
   })
 }
@@ -57,6 +63,18 @@ function warnings(rows: readonly Row[]): string[] {
   const names = busy.map(({ mode }) => mode).join(', ')
   return [
     `the load generator was busy all the time with ${names}: their requests per second are its own`
+  ]
+}
+
+/** Where a fixed rate was not reached, an overload was measured. */
+export function missedRates(trials: readonly Trial[], scenario: string): string[] {
+  const rate = scenarios.find(({ name }) => name === scenario)?.load.rate
+  const own = trials.filter((trial) => trial.scenario === scenario)
+  const late = own.filter((trial) => rateOf(trial) < 0.9 * (rate ?? 0))
+  if (late.length === 0) return []
+  const modes = [...new Set(late.map(({ mode }) => mode))].join(', ')
+  return [
+    `in ${late.length} of ${own.length} trials (${modes}) less than 90 % of ${number(rate ?? 0)} requests a second came through: their latencies are those of an overload`
   ]
 }
 

@@ -11,7 +11,7 @@ import { conclusion, ratioWithInterval } from '#src/advise/verdict.ts'
 import { type Claim, type Measure, measures, type Question } from './claims.ts'
 import { timelineMilliseconds } from './job.ts'
 import { facts } from './page.ts'
-import { deaths, type Report } from './report.ts'
+import { deaths, missedRates, type Report } from './report.ts'
 import type { Trial } from './trial.ts'
 
 /** A claim, and what was measured of it. */
@@ -31,8 +31,7 @@ type Outcome =
 /** @param tried in the order of the page */
 export function trialPage(tried: readonly Tried[]): string {
   const reports = tried.flatMap(({ report }) => report ?? [])
-  const [first] = reports
-  if (first === undefined) throw new Error('nothing was measured')
+  if (reports.length === 0) throw new Error('nothing was measured')
   return `${[
     '# mmap on trial',
     'Written by `npm run load -- --trial docs` from runs; not edited. `--claim NAME` measures one claim again.',
@@ -40,10 +39,7 @@ export function trialPage(tried: readonly Tried[]): string {
     tableOfContents(tried),
     ...tried.map(section),
     '## Where and how',
-    facts(first)
-      .filter(([name]) => shownFacts.includes(name))
-      .map(([name, value]) => `- ${name}: ${value}`)
-      .join('\n')
+    where(reports)
   ].join('\n\n')}\n`
 }
 
@@ -57,6 +53,17 @@ const shownFacts = [
   'CPUs',
   'files'
 ]
+
+/** Claims may have been run at different times, and of different commits. */
+function where(reports: readonly Report[]): string {
+  const all = reports.map((report) => new Map(facts(report)))
+  const lines = shownFacts.map((name) => {
+    const values = [...new Set(all.flatMap((each) => each.get(name) ?? []))].sort()
+    const isTime = name === 'date' && values.length > 1
+    return `- ${name}: ${isTime ? `${values[0]} to ${values.at(-1)}` : values.join('; or ')}`
+  })
+  return lines.join('\n')
+}
 
 function tableOfContents(tried: readonly Tried[]): string {
   const lines = tried.map(({ claim, report }) => {
@@ -105,12 +112,16 @@ function section({ claim, report }: Tried): string {
   ].join('\n\n')
 }
 
-function doubts({ shown, hasTimeline }: Claim, trials: readonly Trial[]): string[] {
+function doubts({ shown, hasTimeline, scenarios }: Claim, trials: readonly Trial[]): string[] {
   const unproved = trials.filter(({ isStateProved }) => !isStateProved).length
   const proof = `- What was in memory was proved, before and after, in ${trials.length - unproved} of ${trials.length} trials.`
   const isAboutShootdowns = hasTimeline || shown.includes('shootdowns')
   const hasNone = trials.every(({ used }) => (used.tlbShootdowns ?? 0) === 0)
-  return isAboutShootdowns && hasNone ? [proof, noShootdowns] : [proof]
+  return [
+    proof,
+    ...scenarios.flatMap((scenario) => missedRates(trials, scenario).map((text) => `- ${text}.`)),
+    ...(isAboutShootdowns && hasNone ? [noShootdowns] : [])
+  ]
 }
 
 const noShootdowns =

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { latencySentence } from '#load/charts.ts'
+import { missedRates } from '#load/report.ts'
 import { explanations, rowsOf, verdictsOf } from '#load/statistics.ts'
 import type { Trial } from '#load/trial.ts'
 
@@ -82,6 +83,18 @@ describe('figures of the load', () => {
     const [paced] = verdictsOf(trials, 'hot-4k', true)
     assert.match(paced?.sentence as string, /^99 % of the answers of mmap take 0\.25 times/)
     assert.deepEqual(verdictsOf(trials, 'other', false), [])
+  })
+
+  it('a fixed rate that was not reached is told, and what has no rate is not late', () => {
+    const paced = (mode: string, requests: number) => ({
+      ...trial(mode, 0, requests),
+      scenario: 'fixed-rate'
+    })
+    // of 2,000 a second, in 2 s
+    const [told, ...others] = missedRates([paced('mmap', 3900), paced('read', 1000)], 'fixed-rate')
+    assert.match(told ?? '', /^in 1 of 2 trials \(read\) less than 90 % of 2,000 requests a second/)
+    assert.deepEqual(others, [])
+    assert.deepEqual(missedRates([trial('mmap', 0, 1)], 'hot-4k'), [])
   })
 
   it('what differs by a factor of two is told, and what does not is not', () => {
