@@ -2,11 +2,9 @@
 # Runs the service on arm64, in an emulated machine with a kernel of Debian for arm64: what is asked of the kernel is
 # answered by the real one. The package is installed there as npm installs it without a compiler, so that koffi maps,
 # and its ranges are compared (check-ranges.mjs); then with mmap-io, and the tests of what is close to the kernel run.
-#   scripts/check-arm64.sh [4k|16k]     the size of a page
 # Needs Debian's apt, and of its packages qemu-system-arm, g++-aarch64-linux-gnu and cpio; 3 GB in TMPDIR; minutes.
 set -euo pipefail
 
-pages=${1:-4k}
 suite=trixie # its kernel has all calls that are used: cachestat(2), statx(2) with the number of the mount
 nodeLine=22
 project=$(dirname "$(dirname "$(realpath "$0")")")
@@ -37,7 +35,7 @@ fetchPackages() {
     -o Dir::Etc::SourceList="$work/sources" -o Dir::Etc::SourceParts=/dev/null
     -o Dir::State="$work/apt" -o Dir::State::status="$work/apt/status" -o Dir::Cache="$work/cache")
   apt-get "${apt[@]}" update
-  kernel=$(apt-cache "${apt[@]}" pkgnames linux-image-6 | grep -E "arm64$([ "$pages" = 16k ] && echo -16k)-unsigned$" |
+  kernel=$(apt-cache "${apt[@]}" pkgnames linux-image-6 | grep 'arm64-unsigned$' |
     grep -vE 'cloud|rt-' | sort -V | tail -1)
   (cd "$work/debs" && apt-get "${apt[@]}" download "$kernel" busybox-static bash coreutils mount \
     libc6 libstdc++6 libgcc-s1 libatomic1 libtinfo6 libselinux1 libpcre2-8-0 libacl1 libattr1 libgmp10 libssl3t64 \
