@@ -12,7 +12,14 @@ import type { Listing } from './listing.ts'
  */
 export function serviceHost(cors: CorsFields, listing: Listing | undefined): FilesHost {
   return {
-    requestOf: (basic, request) => ({ ...basic, extraFields: cors.of(request.headers.origin) }),
+    // member by member: a spread costs a fiftieth of a small hot request
+    requestOf: ({ exchange, sink, method, fields }, request) => ({
+      exchange,
+      sink,
+      method,
+      fields,
+      extraFields: cors.of(request.headers.origin)
+    }),
     refuse: (answer, reply) => {
       addCorsFields(reply.request, reply)
       addFields(reply, errorFields(answer))
