@@ -46,10 +46,6 @@ export const measures = {
     title: 'bytes read from the disk for each byte that was answered',
     pick: ({ used, result }) =>
       used.blockInputBytes === undefined ? undefined : used.blockInputBytes / result.bytesWithWarmUp
-  },
-  failures: {
-    title: 'requests that failed, a second',
-    pick: ({ result }) => result.failures / result.seconds
   }
 } as const satisfies Record<string, Measure>
 
@@ -207,7 +203,7 @@ export const claims: readonly Claim[] = [
       'When a file becomes shorter, whoever reads the mapping behind its new end gets SIGBUS and dies.',
     scenarios: ['truncate'],
     modes: ['mmap', 'read', 'textbook', 'textbook-checksum'],
-    shown: ['requests', 'failures'],
+    shown: ['requests'],
     questions: [],
     dies: { mode: 'textbook-checksum', signal: 'SIGBUS' },
     remedy:

@@ -103,6 +103,9 @@ async function run(job: Job, { warmUpMs, tell }: RunSettings): Promise<LoadResul
       )
       dropBodies(client)
       if (load.rate !== undefined) pace(client, (1000 * load.connections) / load.rate, clients)
+      countBrokenOff(client, () => {
+        failures++
+      })
       client.on('response', (statusCode, responseBytes, ms) => {
         const isWanted = statusCode === (load.pattern === 'whole' ? 200 : 206)
         if (!isWanted) failures++
@@ -154,6 +157,34 @@ async function run(job: Job, { warmUpMs, tell }: RunSettings): Promise<LoadResul
     },
     timelineRequests: Array.from(timelineRequests, (count) => count ?? 0)
   }
+}
+
+/**
+ * An answer whose connection is closed in the middle: autocannon asks again on another one, and counts nothing. It
+ * counts the errors of connections, and timeouts.
+ */
+function countBrokenOff(client: NodeJS.EventEmitter, count: () => void): void {
+  let isUnanswered = false
+  let isTimedOut = false
+  const settle = () => {
+    isUnanswered = false
+  }
+  client.on('request', () => {
+    // of a timeout it tells only after the next request
+    if (isUnanswered) {
+      queueMicrotask(() => {
+        if (!isTimedOut) count()
+      })
+    }
+    isUnanswered = true
+  })
+  client.on('response', settle).on('connError', settle)
+  client.on('timeout', () => {
+    isTimedOut = true
+    queueMicrotask(() => {
+      isTimedOut = false
+    })
+  })
 }
 
 /** The ranges of the file, each one time: those of a scan in their order, others at random. */

@@ -119,7 +119,9 @@ function doubts({ shown, hasTimeline, scenarios }: Claim, trials: readonly Trial
   const hasNone = trials.every(({ used }) => (used.tlbShootdowns ?? 0) === 0)
   return [
     proof,
-    ...scenarios.flatMap((scenario) => missedRates(trials, scenario).map((text) => `- ${text}.`)),
+    ...scenarios.flatMap((scenario) =>
+      missedRates(trials, scenario).map((text) => `- ${scenario}: ${text}.`)
+    ),
     ...(isAboutShootdowns && hasNone ? [noShootdowns] : [])
   ]
 }
@@ -165,7 +167,7 @@ function timeline(trials: readonly Trial[], scenario: string): string[] {
   return parts.flatMap(([name, pick]) => {
     const most = Math.max(...own.flatMap((trial) => pick(trial)), 0)
     const lines = own.map((trial) => `  ${trial.mode.padEnd(20)}${sparkline(pick(trial), most)}`)
-    const each = `${name} in each ${timelineMilliseconds} ms, █ is ${short(most)}`
+    const each = `${name} in each ${timelineMilliseconds} ms of the first round, █ is ${short(most)}`
     return most === 0 ? [`${scenario}: ${name}: none`, ''] : [`${scenario}: ${each}`, ...lines, '']
   })
 }

@@ -199,7 +199,8 @@ async function measure<T>(server: Server, load: (onWarm: () => Promise<void>) =>
     const after = await usageOf(server).catch(() => ({}))
     return {
       results,
-      used: difference(before, after),
+      // what died leaves no figures
+      used: server.signal() === undefined ? difference(before, after) : {},
       timelineMajorFaults: growth(timeline.map(({ majorFaults }) => majorFaults)),
       timelineBlockInputBytes: growth(timeline.map(({ blockInputBytes }) => blockInputBytes)),
       timelineTlbShootdowns: growth(timeline.map(({ tlb }) => tlb))

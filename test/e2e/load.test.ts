@@ -171,6 +171,28 @@ describe('npm run load', () => {
     assert.match(err, /^WRONG BYTES: hot-4k/m)
   })
 
+  it('answers that break off are failures', async (t) => {
+    const folder = tempFolder(t)
+    let answers = 0
+    const { url } = await serveFile(t, (first, last, response) => {
+      // some are right, so that it is measured at all
+      if (++answers % 4 !== 0) {
+        partial(response, first, last, Buffer.alloc(last - first + 1))
+        return
+      }
+      response.writeHead(206, { 'content-length': last - first + 1 })
+      response.write('x')
+      response.socket?.end()
+    })
+    await run(
+      ...['--scenario', 'one-connection', '--rounds', '1', '--seconds', '1'],
+      ...['--url', url, '--out', folder]
+    )
+    const { trials } = JSON.parse(fs.readFileSync(path.join(folder, 'results.json'), 'utf8'))
+    const { failures, requestsWithWarmUp } = trials[0].result
+    assert.ok(failures > 10 && failures <= requestsWithWarmUp / 2, `${failures}`)
+  })
+
   it('a server that dies: one line, exit status 1, results so far kept', async (t) => {
     const folder = tempFolder(t)
     const { url, server } = await serveFile(t, (first, last, response) =>
