@@ -105,7 +105,7 @@ function section({ claim, report }: Tried): string {
   const left = skipped.map(({ what, why }) => `- Left out: ${what}: ${why}.`)
   return [
     ...head,
-    `${command}: ${says}; ${roundsOf(trials)} rounds of ${settings.secondsOfTrial} s.`,
+    `${command}: ${says}; ${roundsOf(trials)} of ${settings.secondsOfTrial} s.`,
     `\`\`\`text\n${charts.join('\n').trimEnd()}\n\`\`\``,
     `**The verdict.**\n\n${[...verdicts, ...doubts(claim, trials), ...left].join('\n')}`,
     remedy
@@ -130,8 +130,9 @@ const noShootdowns =
   '- The kernel of this machine counted no TLB shootdown at all (/proc/interrupts): a hypervisor or the CPU flushes without an interrupt. What they cost cannot be shown here; the experiment shows it where they are interrupts.'
 
 /** Fewer than were asked for, where the run was stopped. */
-function roundsOf(trials: readonly Trial[]): number {
-  return new Set(trials.map(({ round }) => round)).size
+function roundsOf(trials: readonly Trial[]): string {
+  const { size } = new Set(trials.map(({ round }) => round))
+  return size === 1 ? 'one round' : `${size} rounds`
 }
 
 const barWidth = 36
