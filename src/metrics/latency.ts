@@ -17,6 +17,20 @@ export interface Exemplar {
   readonly timestamp: number
 }
 
+/** A histogram as one process tells it to another: without the text that each bucket has for a scraper. */
+export interface LatencyReport {
+  readonly name: string
+  readonly help: string
+  readonly type: 'histogram'
+  readonly series: readonly {
+    readonly labels: Readonly<Record<string, string>>
+    /** one for each bound of `latencyBounds` and one beyond; not cumulative */
+    readonly counts: readonly number[]
+    /** seconds */
+    readonly sum: number
+  }[]
+}
+
 export class LatencyHistogram {
   readonly name: string
   readonly help: string
@@ -52,10 +66,30 @@ export class LatencyHistogram {
     return total
   }
 
-  /** As prom-client's registry asks for it. */
-  async get() {
+  /** @param reports of one histogram, by several processes; 1 or more */
+  static sumOf(reports: readonly LatencyReport[]): LatencyHistogram {
+    const { name, help } = reports[0] as LatencyReport
+    const sum = new LatencyHistogram(name, help)
+    for (const { series } of reports) {
+      for (const each of series) sum.series(each.labels).add(each.counts, each.sum)
+    }
+    return sum
+  }
+
+  report(): LatencyReport {
+    const series = [...this.#series.values()].map((each) => each.report())
+    return { name: this.name, help: this.help, type: this.type, series }
+  }
+
+  /** What a scraper gets. */
+  values() {
     const values = [...this.#series.values()].flatMap((series) => series.values(this.name))
     return { name: this.name, help: this.help, type: this.type, values, aggregator: 'sum' as const }
+  }
+
+  /** As prom-client's registry asks for it. */
+  async get() {
+    return this.values()
   }
 
   reset(): void {
@@ -86,6 +120,18 @@ export class LatencySeries {
       const labelSet = { request_id: exemplarId }
       this.#exemplars[bucket] = { labelSet, value: seconds, timestamp: Date.now() / 1000 }
     }
+  }
+
+  /** @param counts of each bucket @param sum of what was observed, in seconds */
+  add(counts: readonly number[], sum: number): void {
+    for (const [bucket, count] of counts.entries()) {
+      this.#counts[bucket] = (this.#counts[bucket] ?? 0) + count
+    }
+    this.#sum += sum
+  }
+
+  report(): LatencyReport['series'][number] {
+    return { labels: this.labels, counts: [...this.#counts], sum: this.#sum }
   }
 
   /** @param total counts of as many buckets, to which its own are added */

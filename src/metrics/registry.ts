@@ -5,7 +5,7 @@ import { type FastPathCounters, registerFastPath } from './fast-path.ts'
 import { LatencyHistogram } from './latency.ts'
 import { registerPageFaults } from './page-faults.ts'
 import { registerStorageMetrics } from './storage.ts'
-import type { MetricJson } from './sum.ts'
+import type { MetricJson, MetricReport } from './sum.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -86,6 +86,17 @@ function registerFileMetrics(
 export async function readMetrics({ registry }: Metrics): Promise<MetricJson[]> {
   // prom-client's types give each metric its class; what it hands out is the plain values
   return (await registry.getMetricsAsJSON()) as never
+}
+
+/** The same for another process, which sums them up. */
+export function reportMetrics({ registry }: Metrics): Promise<MetricReport[]> {
+  return Promise.all(
+    registry.getMetricsAsArray().map(async (metric: unknown) => {
+      if (metric instanceof LatencyHistogram) return metric.report()
+      // prom-client's own have it, though its type does not say so
+      return (metric as { get(): Promise<MetricJson> }).get()
+    })
+  )
 }
 
 /** @param accept the request's Accept field; OpenMetrics where it asks for that */

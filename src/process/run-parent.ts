@@ -3,7 +3,7 @@ import { buildParentApp, reachable, startWarming } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
 import { countLogLines } from '../metrics/log-lines.ts'
-import { readMetrics } from '../metrics/registry.ts'
+import { reportMetrics } from '../metrics/registry.ts'
 import type { Processes } from '../routes/live.ts'
 import type { Service } from '../routes/ops.ts'
 import { listenForOps, logListening } from './listen.ts'
@@ -18,7 +18,7 @@ import { Workers } from './workers.ts'
  */
 export async function runParent(config: Config, { log, counts }: Output): Promise<number> {
   const service: Service & Processes = {
-    metrics: () => workers.metrics(() => readMetrics(app.metrics)),
+    metrics: () => workers.metrics(() => reportMetrics(app.metrics)),
     whyNotReady: async () => {
       if (!haveAllServed) return 'workers are starting'
       // One that is being replaced does not make the service unready: the others take its connections.

@@ -3,7 +3,7 @@ import { type App, buildApp } from '../app.ts'
 import type { Config } from '../config/options.ts'
 import { packageVersion } from '../config/package.ts'
 import { countLogLines } from '../metrics/log-lines.ts'
-import { readMetrics } from '../metrics/registry.ts'
+import { reportMetrics } from '../metrics/registry.ts'
 import type { Service } from '../routes/ops.ts'
 import { acceptMore } from './accept-more.ts'
 import { CannotServe } from './cannot-serve.ts'
@@ -61,5 +61,5 @@ export async function runWorker(config: Config, { log, counts }: Output): Promis
 }
 
 async function report(parent: ParentLink, { metrics }: App): Promise<void> {
-  await parent.send({ kind: 'metrics', metrics: await readMetrics(metrics) })
+  await parent.send({ kind: 'metrics', metrics: await reportMetrics(metrics) })
 }

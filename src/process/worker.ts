@@ -1,6 +1,6 @@
 /** The worker's end of the messages between parent and workers: it answers, asks, and ends when it is told to. */
 import type { Question, Questions } from '../metrics/live.ts'
-import type { MetricJson } from '../metrics/sum.ts'
+import type { MetricJson, MetricReport } from '../metrics/sum.ts'
 import type { Service } from '../routes/ops.ts'
 
 /** Messages of a worker. */
@@ -9,7 +9,7 @@ export type FromWorker =
   /** it cannot serve, and no other worker could; `line` is for the user */
   | { readonly kind: 'failed'; readonly line: string }
   /** asked for, or its last */
-  | { readonly kind: 'metrics'; readonly metrics: readonly MetricJson[] }
+  | { readonly kind: 'metrics'; readonly metrics: readonly MetricReport[] }
   /** to a question of the parent */
   | {
       readonly kind: 'told'

@@ -5,7 +5,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
 import type { About, AnswerOf, Question, Questions } from '../metrics/live.ts'
-import { type MetricJson, WorkerMetrics } from '../metrics/sum.ts'
+import { type MetricJson, type MetricReport, WorkerMetrics } from '../metrics/sum.ts'
 import type { Service } from '../routes/ops.ts'
 import { SharedWork } from '../storage/shared-work.ts'
 import { CannotServe } from './cannot-serve.ts'
@@ -85,7 +85,7 @@ export class Workers {
   }
 
   /** The metrics of all workers, of those that are gone, and of the parent itself, summed. */
-  async metrics(own: () => Promise<readonly MetricJson[]>): Promise<readonly MetricJson[]> {
+  async metrics(own: () => Promise<readonly MetricReport[]>): Promise<readonly MetricJson[]> {
     await this.#collection.ask()
     return this.#metrics.total(await own())
   }
