@@ -1,6 +1,7 @@
 /**
  * Windows from the mapped regions of a file. With the guard, a window is sent from its mapping only if the
- * kernel says that it is resident; the others are read, which warms their pages for the next request.
+ * kernel says that it is resident; the others are read, which warms their pages for the next request. What was cold
+ * often lately, or was read ahead of a client that reads in order, is copied: its pages are not worth a mapping.
  */
 import type { ByteSource, CopiedWindow, ReadOptions, Window } from './byte-source.ts'
 import type { CopySource } from './copy-source.ts'
@@ -48,11 +49,18 @@ export class MappedSource implements ByteSource {
     if (region === undefined) return copies.tryRead(file, start, end)
     const from = start - region.offset
     const to = Math.min(end - region.offset, from + windowBytes, region.length)
-    if (isGuarded && !isResident(region.mapping, from, to)) {
-      counters.checks.cold++
-      return undefined
-    }
     if (isGuarded) {
+      if (!isResident(region.mapping, from, to)) {
+        region.recentlyCold.mark(from)
+        counters.checks.cold++
+        return undefined
+      }
+      if (!region.recentlyCold.isStaying(from) || readahead.goesOnAt(file, start)) {
+        const copy = copies.tryRead(file, start, end)
+        if (copy !== undefined) return copy
+        // there is no buffer or no such read; or a page was reclaimed at this moment
+        if (!isResident(region.mapping, from, to)) return undefined
+      }
       counters.checks.resident++
       readahead.taken(file, start, region.offset + to, end, false)
     }

@@ -33,12 +33,17 @@ const enoughContinuations = 2
 
 export class Readahead {
   readonly #pool: PoolShare
+  readonly #crossesRanges: boolean
   /** of each file that was cold, in the order of their last windows */
   readonly #sequences = new WeakMap<OpenFile, Sequence[]>()
 
-  /** @param pool whose free threads are used; it is never waited for */
-  constructor(pool: PoolShare) {
+  /**
+   * @param pool whose free threads are used; it is never waited for
+   * @param crossesRanges false where the kernel reads ahead from one range to the next by itself, and cheaper
+   */
+  constructor(pool: PoolShare, crossesRanges: boolean) {
     this.#pool = pool
+    this.#crossesRanges = crossesRanges
   }
 
   /**
@@ -61,6 +66,13 @@ export class Readahead {
     sequence.end = Math.max(sequence.end, end)
     this.#prefetch(file, sequence)
     return true
+  }
+
+  /** Whether a window that begins there comes after others of a sequence, so that it was probably read ahead. */
+  goesOnAt(file: OpenFile, start: number): boolean {
+    const sequences = this.#sequences.get(file)
+    // the same window again goes on with nothing
+    return sequences?.some((each) => each.start < start && start <= each.end) === true
   }
 
   #begin(
@@ -88,17 +100,19 @@ export class Readahead {
   #prefetch(file: OpenFile, sequence: Sequence): void {
     if (sequence.isPrefetching) return
     const { begin, end, rangeEnd, continuations, prefetchedEnd } = sequence
-    const last = continuations >= enoughContinuations ? file.size : rangeEnd
+    const crosses = this.#crossesRanges && continuations >= enoughContinuations
+    const last = crosses ? file.size : rangeEnd
     const ahead = Math.min(maxAheadBytes, end - begin)
     const from = Math.max(prefetchedEnd, end)
     const to = Math.min(end + ahead, last)
+    if (to <= from) return
     // half of what is ahead is on its way while the other half is taken
     const pieceBytes = Math.min(
       Math.max(minPieceBytes, Math.floor(ahead / 2)),
       readaheadLimit(file.freshness.generation.dev)
     )
     const length = Math.min(pieceBytes, to - from)
-    if (length <= 0 || (length < pieceBytes && to < last)) return
+    if (length < pieceBytes && to < last) return
     if (!file.tryRetain()) return
     const done = this.#pool.tryRun(file.path, () => prefetch(file.fd, from, length))
     if (done === undefined) {

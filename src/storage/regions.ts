@@ -8,6 +8,7 @@ import { type Counters, countReason } from './counters.ts'
 import { untouch } from './native/advice.ts'
 import { type Mapping, MappingError, map, revoke } from './native/mapping.ts'
 import { pageBytes } from './native/page-size.ts'
+import { RecentlyCold } from './recently-cold.ts'
 
 /** One mapped extent of one generation of a file. */
 export class Region {
@@ -15,6 +16,7 @@ export class Region {
   readonly offset: number
   readonly mapping: Mapping
   readonly owner: FileRegions
+  readonly recentlyCold: RecentlyCold
   /** claims that keep it mapped */
   leases = 0
   /** its owner is gone, or its place was needed: it is unmapped with its last lease */
@@ -24,6 +26,7 @@ export class Region {
     this.owner = owner
     this.offset = offset
     this.mapping = mapping
+    this.recentlyCold = new RecentlyCold(mapping.bytes.length)
   }
 
   get length(): number {

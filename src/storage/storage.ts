@@ -73,7 +73,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     maxOfOne: readersOfOne,
     maxWaiting: maxWaitingReads
   })
-  const readahead = new Readahead(reads)
+  const readahead = new Readahead(reads, isMapping && isGuarded)
   // so that the budget is never one client's alone
   const copiedBytes = Math.min(windowBytes, Math.max(leastCopyBytes, options.maxBufferedBytes / 4))
   const reader = new ReadSource(buffers, copiedBytes, reads, readahead)

@@ -21,6 +21,8 @@ describe('readahead', () => {
     if (file === undefined) return
     const { readahead, settled } = bench(file)
     readahead.taken(file, 0, MiB, file.size, true)
+    assert.ok(readahead.goesOnAt(file, MiB))
+    assert.ok(!readahead.goesOnAt(file, 0) && !readahead.goesOnAt(file, MiB + 1))
     await settled()
     assert.equal(await residentFrom(file, MiB), MiB)
     for (let at = MiB; at < 20 * MiB; at += MiB) {
@@ -55,6 +57,16 @@ describe('readahead', () => {
     readahead.taken(file, 3 * MiB, 4 * MiB, 4 * MiB, true)
     await settled()
     assert.equal(await residentFrom(file, 4 * MiB), 4 * MiB)
+  })
+
+  it('ends with the range where the kernel goes on by itself', async (t) => {
+    const file = await coldFile(t)
+    if (file === undefined) return
+    const { readahead, settled } = bench(file, 2, false)
+    for (let at = 0; at < 4 * MiB; at += MiB) readahead.taken(file, at, at + MiB, at + MiB, true)
+    readahead.taken(file, 4 * MiB, 5 * MiB, 6 * MiB, true)
+    await settled()
+    assert.equal(await residentFrom(file, 0), MiB)
   })
 
   it('does nothing for ranges at random, nor for a file that is in memory', async (t) => {
@@ -137,12 +149,12 @@ describe('the limit of one call to read ahead', () => {
 })
 
 /** @param threads that may read at once */
-function bench(file: OpenFile, threads = 2) {
+function bench(file: OpenFile, threads = 2, crossesRanges = true) {
   const reads = new PoolShare({ what: 'reads', maxRunning: threads, maxWaiting: 10 })
   const { leases } = file
   return {
     reads,
-    readahead: new Readahead(reads),
+    readahead: new Readahead(reads, crossesRanges),
     /** a call that works holds the file; of a file with holes nothing is waited for then */
     settled: () => until('all was read ahead', () => file.leases === leases)
   }

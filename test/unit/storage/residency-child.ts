@@ -59,6 +59,8 @@ async function main(root: string): Promise<void> {
   const firstWindow = source.tryRead(file, 0, 1)
   const coldSources = firstWindow === undefined ? ['read'] : [firstWindow.source]
   firstWindow?.release()
+  // what was read from the disk in order is copied once more
+  await takeAll()
   await takeAll()
   const warmSources = await takeAll()
   console.log(
