@@ -241,6 +241,8 @@ export function timeline(report: Report, name: string, title: string): Chart | u
         name: gridIndex === panels.length - 1 ? 'seconds' : '',
         nameLocation: 'middle',
         nameGap: 22,
+        // the panels have one time; its labels would touch the title of the panel below
+        axisLabel: { show: gridIndex === panels.length - 1 },
         data: Array.from({ length }, (_, i) => (i / perSecond).toString())
       })),
       yAxis: panels.map(([name], gridIndex) => ({ type: 'value', name, gridIndex })),
