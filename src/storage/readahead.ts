@@ -20,6 +20,15 @@ interface Sequence {
   /** all before it was read or prefetched */
   prefetchedEnd: number
   isPrefetching: boolean
+  /** performance.now() */
+  usedAtMs: number
+}
+
+/** Of one file, in the order of their last windows. */
+interface Sequences {
+  list: Sequence[]
+  /** when those that ended were forgotten; performance.now() */
+  prunedAtMs: number
 }
 
 // Keeps a disk of 500 MB/s busy for 16 ms. With more, a disk of 3 GB/s was not faster.
@@ -30,12 +39,16 @@ const minPieceBytes = 64 * 1024
 const maxSequences = 32
 // From then on more is prefetched than was asked for. The end of a long answer, which is a read of its own, is none.
 const enoughContinuations = 2
+// So long after its last window a sequence has ended: one that was a single range, and any other.
+const singleEndsMs = 5000
+const endsMs = 30_000
+const pruneEveryMs = 1000
 
 export class Readahead {
   readonly #pool: PoolShare
   readonly #crossesRanges: boolean
-  /** of each file that was cold, in the order of their last windows */
-  readonly #sequences = new WeakMap<OpenFile, Sequence[]>()
+  /** of files that were cold lately */
+  readonly #sequences = new WeakMap<OpenFile, Sequences>()
 
   /**
    * @param pool whose free threads are used; it is never waited for
@@ -54,12 +67,13 @@ export class Readahead {
    * @returns whether it belonged to a sequence
    */
   taken(file: OpenFile, start: number, end: number, rangeEnd: number, isCold: boolean): boolean {
-    const sequences = this.#sequences.get(file)
+    const sequences = this.#sequencesOf(file)
     const sequence = sequences && lastUsed(sequences, start)
     if (sequence === undefined) {
       if (isCold) this.#begin(file, sequences, start, end, rangeEnd)
       return false
     }
+    sequence.usedAtMs = performance.now()
     if (start >= sequence.rangeEnd) sequence.continuations++
     sequence.rangeEnd = Math.max(sequence.rangeEnd, rangeEnd)
     sequence.start = start
@@ -70,9 +84,27 @@ export class Readahead {
 
   /** Whether a window that begins there comes after others of a sequence, so that it was probably read ahead. */
   goesOnAt(file: OpenFile, start: number): boolean {
-    const sequences = this.#sequences.get(file)
+    const sequences = this.#sequencesOf(file)
     // the same window again goes on with nothing
     return sequences?.some((each) => each.start < start && start <= each.end) === true
+  }
+
+  /** Without those that have ended: every request of a file that is in memory would look through them. */
+  #sequencesOf(file: OpenFile): Sequence[] | undefined {
+    const sequences = this.#sequences.get(file)
+    if (sequences === undefined) return undefined
+    const nowMs = performance.now()
+    if (nowMs - sequences.prunedAtMs > pruneEveryMs) {
+      sequences.prunedAtMs = nowMs
+      sequences.list = sequences.list.filter((each) => {
+        return nowMs - each.usedAtMs < (isSingle(each) ? singleEndsMs : endsMs)
+      })
+      if (sequences.list.length === 0) {
+        this.#sequences.delete(file)
+        return undefined
+      }
+    }
+    return sequences.list
   }
 
   #begin(
@@ -89,10 +121,12 @@ export class Readahead {
       rangeEnd,
       continuations: 0,
       prefetchedEnd: end,
-      isPrefetching: false
+      isPrefetching: false,
+      usedAtMs: performance.now()
     }
-    if (others === undefined) this.#sequences.set(file, [sequence])
-    else if (others.push(sequence) > maxSequences) forgetOne(others)
+    if (others === undefined) {
+      this.#sequences.set(file, { list: [sequence], prunedAtMs: sequence.usedAtMs })
+    } else if (others.push(sequence) > maxSequences) forgetOne(others)
     this.#prefetch(file, sequence)
   }
 
@@ -130,11 +164,13 @@ export class Readahead {
   }
 }
 
+function isSingle({ begin, start, end, rangeEnd }: Sequence): boolean {
+  return begin === start && end >= rangeEnd
+}
+
 /** The oldest that was one range only, so that ranges at random do not displace the others; or the oldest. */
 function forgetOne(sequences: Sequence[]): void {
-  const single = sequences.findIndex(
-    (each) => each.begin === each.start && each.end >= each.rangeEnd
-  )
+  const single = sequences.findIndex(isSingle)
   // the newest has had no time to go on
   sequences.splice(single === -1 || single === sequences.length - 1 ? 0 : single, 1)
 }

@@ -43,6 +43,25 @@ describe('readahead', () => {
     assert.equal(await residentFrom(file, 0), MiB)
   })
 
+  it('forgets who has not gone on for a while', async (t) => {
+    const file = await coldFile(t)
+    if (file === undefined) return
+    const { readahead, settled } = bench(file)
+    const startMs = performance.now()
+    readahead.taken(file, 0, 4096, 4096, true)
+    readahead.taken(file, MiB, 2 * MiB, 4 * MiB, true)
+    await settled()
+    const isKnown = (afterMs: number) => {
+      const clock = t.mock.method(performance, 'now', () => startMs + afterMs)
+      const known = [4096, 2 * MiB].map((at) => readahead.goesOnAt(file, at))
+      clock.mock.restore()
+      return known
+    }
+    assert.deepEqual(isKnown(4000), [true, true])
+    assert.deepEqual(isKnown(6000), [false, true])
+    assert.deepEqual(isKnown(31_000), [false, false])
+  })
+
   it('ends with the range, until two more were asked for behind it', async (t) => {
     const file = await coldFile(t)
     if (file === undefined) return
