@@ -15,7 +15,9 @@ interface Client {
   /** cleared when the client ends */
   rateInterval?: NodeJS.Timeout
   _doRequest(): void
-  readonly pipelinedRequests: { addBody: (data: Buffer) => void }
+  readonly pipelinedRequests: { addBody: (data: Buffer) => void; clear(): void }
+  /** of http-parser-js */
+  readonly parser: { reinitialize(type: 'RESPONSE'): void }
 }
 
 export type ClientClass = new (options: { setupClient: (client: Client) => void }) => Client
@@ -51,6 +53,8 @@ function missingOf(Client: ClientClass | undefined): string[] {
     ['rate', () => 'rate' in client],
     ['reqsMadeThisSecond', () => client.reqsMadeThisSecond === 0],
     ['pipelinedRequests.addBody', () => typeof client.pipelinedRequests.addBody === 'function'],
+    ['pipelinedRequests.clear', () => typeof client.pipelinedRequests.clear === 'function'],
+    ['parser.reinitialize', () => typeof client.parser.reinitialize === 'function'],
     ['_doRequest', () => typeof client._doRequest === 'function'],
     ['paused', () => pauses(client)]
   ]
@@ -104,6 +108,17 @@ function optional(module: string): unknown {
 export function dropBodies(client: unknown): void {
   const { pipelinedRequests } = client as Client // asserted at the start of the run
   pipelinedRequests.addBody = () => {}
+}
+
+/**
+ * After an answer that broke off: autocannon's parser would take the next answer, on another connection, for the rest
+ * of that one.
+ * @param client as setupClient gets it, before its next request
+ */
+export function forgetAnswer(client: unknown): void {
+  const { parser, pipelinedRequests } = client as Client // asserted at the start of the run
+  pipelinedRequests.clear()
+  parser.reinitialize('RESPONSE')
 }
 
 /**

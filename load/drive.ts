@@ -5,7 +5,7 @@
 import autocannon from 'autocannon'
 import { build } from 'hdr-histogram-js'
 import { headersOf, type Pieces, requests, smallFiles } from '#src/advise/access.ts'
-import { dropBodies, pace } from './autocannon.ts'
+import { dropBodies, forgetAnswer, pace } from './autocannon.ts'
 import {
   histogramBounds,
   type Job,
@@ -172,6 +172,7 @@ function countBrokenOff(client: NodeJS.EventEmitter, count: () => void): void {
   client.on('request', () => {
     // of a timeout it tells only after the next request
     if (isUnanswered) {
+      forgetAnswer(client)
       queueMicrotask(() => {
         if (!isTimedOut) count()
       })

@@ -189,7 +189,8 @@ describe('npm run load', () => {
       ...['--url', url, '--out', folder]
     )
     const { trials } = JSON.parse(fs.readFileSync(path.join(folder, 'results.json'), 'utf8'))
-    assert.ok(trials[0].result.failures > 0)
+    const { failures, requestsWithWarmUp } = trials[0].result
+    assert.ok(failures > 10 && failures <= requestsWithWarmUp, `${failures}`)
   })
 
   it('a server that dies: one line, exit status 1, results so far kept', async (t) => {

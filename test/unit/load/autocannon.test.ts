@@ -45,7 +45,7 @@ describe('autocannon as the harness changes it', () => {
     }
     assert.match(
       problemOf(version, { version, Client: Renamed as unknown as ClientClass }) as string,
-      /: reqsMadeThisSecond, pipelinedRequests\.addBody, paused \(npm ci/
+      /: reqsMadeThisSecond, pipelinedRequests\.addBody, pipelinedRequests\.clear, parser\.reinitialize, paused \(npm ci/
     )
   })
 
