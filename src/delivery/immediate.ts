@@ -90,8 +90,8 @@ function sendParts(
   const { exchange } = request
   const ranges = rangesOf(plan.body)
   const watch = file.freshness.watch(endOf(ranges))
-  watch.sample(ranges[0]?.start ?? 0)
-  if (watch.holds() !== true) return 'long'
+  for (const { start } of ranges) watch.sample(start)
+  if (!watch.holdsNow()) return 'long'
   exchange.residentWindows += windows.length
   let next = 0
   for (const [index, part] of plan.body.entries()) {
@@ -102,11 +102,11 @@ function sendParts(
     }
     const window = windows[next++] as Window
     // whether it has only grown is found out by the stream
-    const isSame = next < windows.length || file.freshness.hasSameContent()
+    const isSame = next < windows.length || watch.holdsNow()
     const taken = isSame ? send(answer, context, window, performance.now()) : 0
     if (taken < window.length) {
-      // the others are looked for again
-      exchange.residentWindows -= windows.length - next
+      // what was not begun is looked for again
+      exchange.residentWindows -= windows.length - next + (taken === 0 ? 1 : 0)
       return { part: index, sent: taken, watch }
     }
   }

@@ -91,10 +91,10 @@ export class Connection {
   /** @param chunk valid until this returns: what is kept of it is copied */
   readonly #whenData = (chunk: Buffer) => {
     if (this.#pending !== undefined || this.#isAnswering) {
-      this.#keep(chunk)
+      this.#keep(chunk, false)
       return
     }
-    this.#answerAll(chunk)
+    this.#answerAll(chunk, false)
   }
 
   /** The client sends no more. What it has asked is answered. */
@@ -118,25 +118,26 @@ export class Connection {
     this.socket.destroy()
   }
 
-  #keep(chunk: Buffer): void {
-    this.#pending =
-      this.#pending === undefined ? Buffer.from(chunk) : Buffer.concat([this.#pending, chunk])
+  /** @param isOwn whether the bytes are this connection's alone, and need no copy */
+  #keep(chunk: Buffer, isOwn: boolean): void {
+    if (this.#pending !== undefined) this.#pending = Buffer.concat([this.#pending, chunk])
+    else this.#pending = isOwn ? chunk : Buffer.from(chunk)
     if (this.#pending.length > maxPendingBytes) this.socket.pause()
   }
 
-  #answerAll(bytes: Buffer): void {
+  #answerAll(bytes: Buffer, isOwn: boolean): void {
     this.#isInTurn = true
-    this.#answerInTurn(bytes)
+    this.#answerInTurn(bytes, isOwn)
     this.#isInTurn = false
     if (this.#hasEnded && this.#isDone && !this.#isHandedOver) this.socket.end()
   }
 
   /** One request after the other, until one has to be waited for. */
-  #answerInTurn(bytes: Buffer): void {
+  #answerInTurn(bytes: Buffer, isOwn: boolean): void {
     let at = 0
     while (at < bytes.length) {
       if (this.socket.writableNeedDrain) {
-        this.#keep(bytes.subarray(at))
+        this.#keep(bytes.subarray(at), isOwn)
         this.#waitForDrain()
         return
       }
@@ -164,7 +165,7 @@ export class Connection {
         return
       }
       if (this.#isAnswering) {
-        if (at < bytes.length) this.#keep(bytes.subarray(at))
+        if (at < bytes.length) this.#keep(bytes.subarray(at), isOwn)
         return
       }
     }
@@ -258,7 +259,7 @@ export class Connection {
     const bytes = this.#pending
     this.#pending = undefined
     this.socket.resume()
-    this.#answerAll(bytes ?? nothing)
+    this.#answerAll(bytes ?? nothing, true)
   }
 
   /**

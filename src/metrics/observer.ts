@@ -155,7 +155,8 @@ function textOf(field: string | string[] | undefined): string | undefined {
   return typeof field === 'string' ? field : field?.join(', ')
 }
 
-// So a client cannot fill a disk with the log of a few requests, nor make a line longer than a pipe takes at once.
+// So a client cannot fill a disk with the log of a few requests. A line is 2 KiB at the most, and 10 KiB of text that has to
+// be escaped.
 const mostCharacters = 512
 
 function shortened<T extends string | undefined>(text: T): T | string {

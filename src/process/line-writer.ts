@@ -32,6 +32,8 @@ export class LineWriter {
   #lastPieceBytes = 0
   // of a piece that was begun and not taken whole
   #rest: Buffer | undefined
+  // a line was begun and will not be ended: the next one must not go on with it
+  #isTorn = false
   #waitingBytes = 0
   // that came after the last trial to write
   #newBytes = 0
@@ -102,7 +104,7 @@ export class LineWriter {
     let taken = 0
     let isFull = false
     while (!isFull && (this.#rest !== undefined || taken < this.#pieces.length)) {
-      const bytes = this.#rest ?? Buffer.from(this.#pieces[taken++] as string)
+      const bytes = this.#rest ?? this.#bytesOf(this.#pieces[taken++] as string)
       const count = writeNow(this.#options.fd, bytes)
       this.#account(bytes, count)
       isFull = count >= 0 && count < bytes.length
@@ -113,8 +115,8 @@ export class LineWriter {
 
   #writeOnThreadPool(): void {
     if (this.#isWriting) return
-    const pieces = this.#rest ?? Buffer.from(this.#pieces.splice(0, mostPiecesOfWrite).join(''))
-    if (pieces.length === 0) return
+    if (this.#rest === undefined && this.#pieces.length === 0) return
+    const pieces = this.#rest ?? this.#bytesOf(this.#pieces.splice(0, mostPiecesOfWrite).join(''))
     this.#isWriting = true
     write(this.#options.fd, pieces, (error, count) => {
       this.#isWriting = false
@@ -124,9 +126,20 @@ export class LineWriter {
     })
   }
 
+  #bytesOf(lines: string): Buffer {
+    if (!this.#isTorn) return Buffer.from(lines)
+    this.#waitingBytes++
+    return Buffer.from(`\n${lines}`)
+  }
+
   /** @param count of bytes that were written; negative: the write failed, as on a full disk or without a reader */
   #account(bytes: Buffer, count: number): void {
-    if (count < 0) this.dropped += linesIn(bytes)
+    const isRest = bytes === this.#rest
+    if (count < 0) {
+      // the line feed that ends a torn line is none
+      this.dropped += linesIn(bytes) - (this.#isTorn && !isRest ? 1 : 0)
+      this.#isTorn ||= isRest
+    } else if (count > 0) this.#isTorn = false
     this.#waitingBytes -= count < 0 ? bytes.length : count
     this.#rest = count >= 0 && count < bytes.length ? bytes.subarray(count) : undefined
   }

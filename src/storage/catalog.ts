@@ -157,6 +157,8 @@ export class Catalog {
         kept.release()
       }
       if (this.#isRootLocal && this.#opener.knowsMissing(path)) {
+        // a turn of the event loop for each, as on the thread pool: there may be hundreds in one packet
+        await nextTurn()
         throw new StorageError('NOT_FOUND', path, { reason: 'ENOENT' })
       }
       const file = await this.#openOnce(path, signal)

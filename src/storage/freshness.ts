@@ -199,8 +199,8 @@ const scratchAddress = addressOf(scratch)
 const maxSamples = 16
 // How often a file may grow while its samples are compared.
 const maxRounds = 5
-// what a write(2) that appends may take between its two marks, where other processes use the machine
-const appendMs = 4
+// Pauses in which a write(2) that appends may come to its end, where other processes use the machine.
+const appendMs = [1, 2, 4, 8]
 
 /**
  * What an answer in progress asks before each step: are the bytes that it has promised still those of the content
@@ -249,6 +249,11 @@ export class ContentWatch {
     if (typeof count === 'number' && count > 0) this.offer(at, scratch.subarray(0, count))
   }
 
+  /** The same at once, for a local file. @returns false also when it has only grown */
+  holdsNow(): boolean {
+    return fdStillHas(this.#fd, this.#key) && this.#prove()
+  }
+
   /** @returns at once for a local file that has not changed */
   holds(): boolean | Promise<boolean> {
     if (!this.#isLocal) return this.#askSlowly()
@@ -278,7 +283,7 @@ export class ContentWatch {
   async #hasOnlyGrown(now: Generation, rounds = 1): Promise<boolean> {
     const { ino, size } = this.#key.generation
     if (now.ino !== ino || now.size < size || size < BigInt(this.#end)) return false
-    if (now.size === size) return this.#isBeingAppended(rounds)
+    if (now.size === size) return this.#isBeingAppended(now, rounds)
     this.#unproven = []
     // without a byte from before, only what it did until now speaks for it
     if (this.#samples.length === 0 && this.#habit !== 'grows') return false
@@ -295,13 +300,19 @@ export class ContentWatch {
     return next !== undefined && this.#hasOnlyGrown(next, rounds + 1)
   }
 
-  /** The kernel sets the mtime of a write(2) at its beginning, and the size only when its bytes are there. */
-  async #isBeingAppended(rounds: number): Promise<boolean> {
-    const mayGrow = this.#habit === 'grows' || this.#samples.length > 0
-    if (!mayGrow || rounds >= maxRounds) return false
-    await wait(appendMs)
-    const next = generationOf(this.#fd)
-    return next !== undefined && this.#hasOnlyGrown(next, rounds + 1)
+  /**
+   * The kernel sets the mtime of a write(2) at its beginning, and the size only when its bytes are there. Only of a file
+   * that has done nothing but grow is that believed: any other was rewritten.
+   */
+  async #isBeingAppended({ size }: Generation, rounds: number): Promise<boolean> {
+    if (this.#habit !== 'grows' || !this.#isLocal) return false
+    for (const ms of appendMs) {
+      await wait(ms)
+      const next = generationOf(this.#fd)
+      if (next === undefined) return false
+      if (next.size !== size) return this.#hasOnlyGrown(next, rounds)
+    }
+    return false
   }
 }
 

@@ -70,7 +70,8 @@ export class PoolShare {
   }
 
   /**
-   * Run work that uses one thread of the pool if one is free now, so that nobody waits for it or behind it.
+   * Run work that uses one thread of the pool if one is free now: nobody waits for it. Who comes while it runs may wait
+   * for its thread, as for any other.
    * @param work never rejected
    * @returns when its thread is given back; undefined: none was free, and the work was not started
    */

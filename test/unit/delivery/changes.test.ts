@@ -178,6 +178,9 @@ describe('a file that is changed all the time', () => {
     const bench = await Bench.open(t, { mode: 'read' })
     const content = patternBytes(0, 3 * windowBytes)
     const path = bench.write('log', content)
+    await bench.get('log', new TestSink())
+    fs.appendFileSync(path, 'more')
+    await bench.get('log', new TestSink()) // it is known to grow
     let steps = 0
     const sink = new TestSink({
       takes: [5000],
@@ -190,8 +193,30 @@ describe('a file that is changed all the time', () => {
       }
     })
     assert.equal(await bench.get('log', sink), 'complete')
-    assert.ok(sink.body.equals(content))
+    assert.ok(sink.body.equals(Buffer.concat([content, Buffer.from('more')])))
     await bench.close()
+  })
+
+  it('is not answered whole when it is rewritten and appended to, between which it was looked at', async (t) => {
+    for (const mode of ['mmap', 'read'] as const) {
+      const bench = await Bench.open(t, { mode })
+      const path = bench.write('state', patternBytes(0, 6 * windowBytes))
+      let steps = 0
+      let appended: Promise<void> | undefined
+      const sink = new TestSink({
+        takes: [5000],
+        pace: () => nextTurn(),
+        whenTaken: () => {
+          if (++steps !== 3) return
+          writeInPlace(path, Buffer.from('other'), 1500)
+          writeInPlace(path, Buffer.from('other'), 5 * windowBytes + 1500)
+          appended = wait(3).then(() => fs.appendFileSync(path, 'more'))
+        }
+      })
+      assert.equal(await bench.get('state', sink), 'changed')
+      await appended
+      await bench.close()
+    }
   })
 
   it('is answered with one of its contents, or refused, while it is rewritten', async (t) => {

@@ -235,6 +235,26 @@ describe('an answer of several ranges that are in memory', () => {
     await bench.assertAtRest('file')
     await bench.close()
   })
+
+  it('is not complete when its last range is sent in two pieces, and the file is written anew, longer', async (t) => {
+    const bench = await Bench.open(t)
+    const content = patternBytes(0, windowBytes)
+    const path = bench.write('file', content)
+    await bench.get('file', new TestSink())
+    const sink = new TestSink({
+      takes: [100, 100, 50],
+      whenTaken: (taken) => {
+        if (taken !== 250) return
+        // its head is the same
+        const other = Buffer.concat([content, Buffer.from('more')])
+        other.fill('x', 5000)
+        fs.writeFileSync(path, other)
+      }
+    })
+    assert.equal(await bench.get('file', sink, { range }), 'changed')
+    assert.equal(sink.state, 'aborted')
+    await bench.close()
+  })
 })
 
 let made = 0

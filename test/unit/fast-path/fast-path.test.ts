@@ -5,6 +5,7 @@ import http from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import { it, type TestContext } from 'node:test'
 import type { Delivered, Delivery } from '#src/delivery/deliver.ts'
+import { readDirectly } from '#src/fast-path/direct-reads.ts'
 import { FastPath, type FastPathOptions } from '#src/fast-path/fast-path.ts'
 import type { Catalog } from '#src/storage/catalog.ts'
 import { until } from '../../support/serve.ts'
@@ -103,6 +104,24 @@ it('a connection is closed when nothing was asked for so long, but not while it 
   await once(socket.resume(), 'close')
   const closedAfterMs = performance.now() - startedAtMs
   assert.ok(closedAfterMs > 90 && closedAfterMs < 5000, `${closedAfterMs} ms`)
+})
+
+it('a connection of a server can be read without its stream, on this Node', async (t) => {
+  const server = net.createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1')
+  t.after(() => {
+    client.destroy()
+    server.close()
+  })
+  const [socket] = (await once(server, 'connection')) as [Socket]
+  const taken = new Promise((resolve) => {
+    assert.ok(readDirectly(socket, (bytes) => resolve(bytes.toString())))
+  })
+  client.end('bytes')
+  assert.equal(await taken, 'bytes')
+  await once(socket, 'end')
+  socket.destroy()
 })
 
 it('what comes after a handover reaches whoever reads the socket', async (t) => {
