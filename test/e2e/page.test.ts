@@ -92,8 +92,8 @@ describe('the live page', { skip: withoutBrowser }, () => {
         const resident = fincore(file)
         return resident > 0 && (await told(page)).includes(`: ${mib(resident)} of 8 MiB`)
       })
-      const requests = await text(page, 'tr[data-path="big.bin"] .requests')
-      assert.equal(requests, '40')
+      const requests = 'tr[data-path="big.bin"] .requests'
+      await until('its requests are told', async () => (await text(page, requests)) === '40')
       for (let at = 0; at < 40; at++) await ask(serving.url, at * 64 * 1024, 64 * 1024)
       await until('all answers are counted', async () => {
         const shown = (await text(page, '#now-answers')).replace(',', '')
