@@ -126,23 +126,11 @@ describe('npm run load', () => {
     }
   })
 
-  for (const [args, line] of [
-    [['--scenario', 'warm'], /^--scenario warm: it may be hot-4k, .*truncate$/],
-    [['--mode', 'fast'], /^--mode fast: it may be mmap, mmap-unguarded, read/],
-    [['--rounds', '0'], /^--rounds 0: it may be a whole number from 1 to 100$/],
-    [['--file', 'no-such-file'], /^--file no-such-file: there is no such file that can be read$/],
-    [['--data', 'no-such-folder'], /^--data no-such-folder: there is no such folder$/],
-    [['--url', 'ftp://x/y'], /^--url ftp:\/\/x\/y: it may be the http or https URL of a file$/],
-    [['--claim', 'speed'], /^--claim speed: it may be zero-copy, sharing, .*wrong-advice$/],
-    [['--trial', '.', '--mode', 'read'], /^--claim, --trial: a claim has scenarios and modes/],
-    [['--fast'], /^Unknown option '--fast' \(see --help\)$/]
-  ] as const) {
-    it(`${args.join(' ')}: one line, exit status 2`, async () => {
-      const { status, err } = await run(...args)
-      assert.equal(status, 2)
-      assert.match(err.trimEnd(), line)
-    })
-  }
+  it('an option that cannot be used: one line, exit status 2', async () => {
+    const { status, err } = await run('--rounds', '0')
+    assert.equal(status, 2)
+    assert.equal(err.trimEnd(), '--rounds 0: it may be a whole number from 1 to 100')
+  })
 
   it('a server that is not there, or does not serve ranges: one line, exit status 1', async (t) => {
     const { url, server } = await serveFile(t, (_first, _last, response) => response.end('whole'))
