@@ -264,10 +264,13 @@ describe('a file that is changed all the time', () => {
       () => new TestSink({ takes: [0], pace: () => new Promise(() => {}) })
     )
     const answers = sinks.map((sink) => bench.get('state', sink).catch(({ code }) => code))
+    // where the machine is busy, the file gets old, and windows are given back for smaller pieces
+    let most = 0
     await until('all are answered or refused', async () => {
       const { usedBytes, waiting } = bench.storage.buffers
       assert.ok(usedBytes <= budget)
-      if (waiting > 0 || usedBytes < budget / 2) return false
+      most = Math.max(most, usedBytes)
+      if (waiting > 0 || most < budget / 2) return false
       return sinks.filter(({ state }) => state === 'begun').length > 8
     })
     const reader = new TestSink()
