@@ -51,7 +51,7 @@ export function help(): string {
 
 Measures the modes of the service, and other servers that are installed, side by side on this machine.
 
-  --quick             one round of the scenarios marked *, in less than a minute
+  --quick             one round of the scenarios marked *, in some minutes
   --all               every scenario, those marked + too
   --scenario NAME     only this one; may be repeated
   --mode NAME         only this one; may be repeated
